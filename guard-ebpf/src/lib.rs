@@ -1,0 +1,2 @@
+//! What Guard's two sides share.
+#![no_std]

@@ -1,0 +1,1 @@
+//! Guard's user side.

@@ -1,0 +1,1 @@
+//! The integration tests that run inside the virtual machine.
