@@ -1,1 +1,3 @@
-//! Guard's user side.
+//! Guard's user side: what stands behind the command `guard`.
+//!
+//! Data flows one way: YAML → document → compiled policy → maps → decision → record → event.

@@ -1,0 +1,42 @@
+//! The names and numbers by which the two sides find each other.
+
+/// Version of everything that is pinned: maps, layouts, programs. A pin directory of
+/// another version is never adopted. Raise it with every change of a layout.
+pub const ABI_VERSION: u32 = 1;
+
+/// The size of `comm` in the kernel (`TASK_COMM_LEN`), the terminating NUL included.
+pub const COMM_LEN: usize = 16;
+
+/// How many sessions there can be at once.
+pub const MAX_SESSIONS: u32 = 64;
+
+/// How many compiled policies there can be at once: each session has one in force and,
+/// while an edit is put in force, the one before.
+pub const MAX_POLICIES: u32 = 128;
+
+/// How many rows the automata of all policies share (`ROWS`).
+pub const MAX_ROWS: u32 = 16_384;
+
+/// How many (policy, file system) pairs can have a starting row (`STARTS`).
+pub const MAX_STARTS: u32 = 16_384;
+
+/// How many tasks can carry a label on kernels whose task storage can fail (before 6.2).
+pub const MAX_TASKS: u32 = 65_536;
+
+/// How many open files can have had their signal owner set by a session (`OWNERS`).
+pub const MAX_OWNERS: u32 = 16_384;
+
+/// The size of the ring buffer in bytes.
+pub const RING_BYTES: u32 = 4 << 20;
+
+/// How many directories deep a path may lie. Deeper paths are refused to sessions.
+///
+/// `PATH_MAX` (4096) allows 2048 components of one character; the deepest tree that
+/// ordinary software is known to make is gnulib's `getcwd` test with about 460.
+pub const MAX_DEPTH: u32 = 1024;
+
+/// The longest file name of any Linux file system (`NAME_MAX`), in bytes.
+pub const NAME_MAX: usize = 255;
+
+/// The highest signal number (`_NSIG`).
+pub const MAX_SIGNAL: u32 = 64;

@@ -1,0 +1,117 @@
+//! The decision: one verdict from a policy and what the target is.
+//!
+//! Bit-parallel: each kind of selector yields the set of clauses that it satisfies, the
+//! sets are intersected over the kinds that a clause asks for, and the lowest clause left
+//! belongs to the first matching rule. The cost does not depend on the number of rules.
+
+use crate::bits::{Bits, MAX_CLAUSES};
+use crate::operation::{MAX_OPERATIONS, Operation, Reason, Verdict};
+use crate::policy::{Effect, MAX_RULES, MODE_AUDIT, Policy, SELECTORS, Selector};
+
+/// For each kind of selector, the clauses that the target satisfies. A kind that no
+/// clause of the policy asks for need not be looked up.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Matched(pub [Bits; SELECTORS]);
+
+impl Matched {
+    /// Sets what the target satisfies of one kind.
+    #[inline(always)]
+    pub const fn set(&mut self, kind: Selector, clauses: Bits) {
+        self.0[kind as usize] = clauses;
+    }
+}
+
+/// A verdict with its reason.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// What becomes of the operation.
+    pub verdict: Verdict,
+    /// Why.
+    pub reason: Reason,
+    /// The rule's index, when [`Reason::Rule`]; otherwise 0.
+    pub rule: u8,
+}
+
+impl Decision {
+    /// A refusal that no rule stands behind.
+    #[must_use]
+    pub const fn deny(reason: Reason) -> Self {
+        Self {
+            verdict: Verdict::Deny,
+            reason,
+            rule: 0,
+        }
+    }
+}
+
+/// Whether a policy has to look at a kind of selector for an operation.
+#[must_use]
+#[inline(always)]
+pub const fn asks_for(policy: &Policy, operation: Operation, kind: Selector) -> bool {
+    let about = policy.operations[operation as usize & (MAX_OPERATIONS - 1)];
+    !about.and(policy.uses[kind as usize]).is_empty()
+}
+
+/// Decides on an operation on a target that is not the session's own.
+///
+/// `signal` counts for [`Operation::Signal`] only. Rules are tried in order; the first
+/// that matches wins; when none does, the operation is refused.
+#[must_use]
+#[inline(always)]
+pub fn decide(policy: &Policy, operation: Operation, signal: u32, matched: &Matched) -> Decision {
+    let mut left = policy.operations[operation as usize & (MAX_OPERATIONS - 1)];
+    if matches!(operation, Operation::Signal) {
+        left = match policy.signals.get(signal as usize) {
+            Some(clauses) => left.and(*clauses),
+            // A signal that no rule can name is refused like any that no rule names.
+            None => Bits::NONE,
+        };
+    }
+    let kinds = if operation.is_on_process() {
+        [
+            Selector::Executable,
+            Selector::Name,
+            Selector::User,
+            Selector::Cgroup,
+        ]
+        .as_slice()
+    } else {
+        [Selector::Path].as_slice()
+    };
+    for &kind in kinds {
+        let satisfied = matched.0[kind as usize].or(policy.uses[kind as usize].not());
+        left = left.and(satisfied);
+    }
+    let Some(clause) = left.first() else {
+        return soften(policy, Decision::deny(Reason::Default));
+    };
+    let rule = policy.clause_rule[clause as usize & (MAX_CLAUSES - 1)];
+    let effect = policy.effects[rule as usize & (MAX_RULES - 1)];
+    let decision = |verdict| Decision {
+        verdict,
+        reason: Reason::Rule,
+        rule,
+    };
+    if effect == Effect::Allow as u8 {
+        decision(Verdict::Allow)
+    } else if effect == Effect::Audit as u8 {
+        decision(Verdict::Audit)
+    } else if effect == Effect::DenyAlways as u8 {
+        decision(Verdict::Deny)
+    } else {
+        soften(policy, decision(Verdict::Deny))
+    }
+}
+
+/// In `mode: audit` a refusal becomes a record.
+#[inline(always)]
+const fn soften(policy: &Policy, decision: Decision) -> Decision {
+    if policy.mode == MODE_AUDIT {
+        Decision {
+            verdict: Verdict::Audit,
+            ..decision
+        }
+    } else {
+        decision
+    }
+}

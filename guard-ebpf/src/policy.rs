@@ -1,0 +1,131 @@
+//! A compiled policy, as the kernel holds it.
+
+use crate::abi::MAX_SIGNAL;
+use crate::automaton::Start;
+use crate::bits::{Bits, MAX_CLAUSES};
+use crate::operation::MAX_OPERATIONS;
+
+/// How many rules a policy can have, the built-in ones that are compiled into it included.
+pub const MAX_RULES: usize = 64;
+
+/// What a clause can ask of a target. Each kind is answered by a set of clauses.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Selector {
+    /// The path of a process's executable.
+    Executable = 0,
+    /// A process's command name.
+    Name = 1,
+    /// A process's effective user.
+    User = 2,
+    /// A process's cgroup (version 2).
+    Cgroup = 3,
+    /// A file's path.
+    Path = 4,
+}
+
+/// How many kinds of selectors there are.
+pub const SELECTORS: usize = 5;
+
+impl Selector {
+    /// All kinds, in the order of their numbers.
+    pub const EVERY: [Self; SELECTORS] = [
+        Self::Executable,
+        Self::Name,
+        Self::User,
+        Self::Cgroup,
+        Self::Path,
+    ];
+}
+
+/// What a rule says.
+#[repr(u8)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Effect {
+    /// Let it through.
+    Allow = 0,
+    /// Refuse it.
+    Deny = 1,
+    /// Let it through and record it.
+    Audit = 2,
+    /// Refuse it, even in `mode: audit`: the guard's own protection.
+    DenyAlways = 3,
+}
+
+/// [`Policy::mode`]: rules are enforced.
+pub const MODE_ENFORCE: u32 = 0;
+/// [`Policy::mode`]: refusals are recorded and nothing is refused.
+pub const MODE_AUDIT: u32 = 1;
+
+/// A compiled policy: an element of `POLICIES`. It is complete before a session points to
+/// it and is never changed while one does.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Number of this compilation, never used again on this engine; 0 is none.
+    pub id: u32,
+    /// [`MODE_ENFORCE`] or [`MODE_AUDIT`].
+    pub mode: u32,
+    /// The first of this policy's rows.
+    pub first_row: u32,
+    /// How many rows it has.
+    pub rows: u32,
+    /// Where the automaton starts on file systems without an entry in `STARTS`.
+    pub elsewhere: Start,
+    /// Where the automaton starts for command names.
+    pub name_start: u16,
+    /// Where the automaton starts for cgroups (from `/`, the root of the hierarchy).
+    pub cgroup_start: u16,
+    /// For each kind of selector, the clauses that ask for it.
+    pub uses: [Bits; SELECTORS],
+    /// For each operation, the clauses of the rules about it.
+    pub operations: [Bits; MAX_OPERATIONS],
+    /// For each signal, the clauses that do not exclude it. Index 0 is unused.
+    pub signals: [Bits; MAX_SIGNAL as usize + 1],
+    /// The class of each byte.
+    pub classes: [u8; 256],
+    /// For each clause, its rule.
+    pub clause_rule: [u8; MAX_CLAUSES],
+    /// For each rule, its [`Effect`].
+    pub effects: [u8; MAX_RULES],
+}
+
+impl Policy {
+    /// A policy without rules: the session's own is allowed, all else is refused.
+    pub const EMPTY: Self = Self {
+        id: 0,
+        mode: MODE_ENFORCE,
+        first_row: 0,
+        rows: 0,
+        elsewhere: Start {
+            path: 0,
+            executable: 0,
+        },
+        name_start: 0,
+        cgroup_start: 0,
+        uses: [Bits::NONE; SELECTORS],
+        operations: [Bits::NONE; MAX_OPERATIONS],
+        signals: [Bits::NONE; MAX_SIGNAL as usize + 1],
+        classes: [0; 256],
+        clause_rule: [0; MAX_CLAUSES],
+        effects: [Effect::Deny as u8; MAX_RULES],
+    };
+}
+
+/// The key of `USERS`: the clauses of a policy that ask for a user.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct UserKey {
+    /// The policy's slot.
+    pub slot: u32,
+    /// The user's number.
+    pub uid: u32,
+}
+
+const _: () = {
+    use core::mem::offset_of;
+    assert!(offset_of!(Policy, uses) == 24);
+    assert!(offset_of!(Policy, classes) == 24 + 16 * (SELECTORS + MAX_OPERATIONS + 65));
+    assert!(size_of::<Policy>() == offset_of!(Policy, classes) + 256 + MAX_CLAUSES + MAX_RULES);
+    assert!(align_of::<Policy>() == 8);
+};

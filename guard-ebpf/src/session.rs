@@ -1,0 +1,80 @@
+//! Sessions, labels and counters, as the kernel holds them.
+
+use crate::abi::COMM_LEN;
+use crate::operation::{MAX_OPERATIONS, Verdict};
+
+/// What every task of a session carries (`LABELS`, or `TASKS` before 6.2). It never comes
+/// off by itself.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Label {
+    /// The session's number; 0 is none.
+    pub session: u32,
+    /// Unused, zero.
+    pub reserved: u32,
+}
+
+/// A session: an element of `SESSIONS`, replaced as a whole, so that a change of policy
+/// is one step.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Session {
+    /// The session's number, which is also its key. Never used again on this engine.
+    pub id: u32,
+    /// The slot of the policy in force.
+    pub slot: u32,
+}
+
+/// How many verdicts the counters have room for.
+pub const VERDICTS: usize = 4;
+
+/// What a session did: an element of `COUNTERS`. The kernel only ever adds to it; the user
+/// side makes it before the session starts and removes it after its end.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counters {
+    /// The tasks (threads too) that carry the session's label now.
+    pub tasks: u64,
+    /// For each operation and verdict, how often. An operation on the session's own is not
+    /// counted.
+    pub verdicts: [[u64; VERDICTS]; MAX_OPERATIONS],
+    /// For each operation, the records that were lost because the ring buffer was full.
+    pub lost: [u64; MAX_OPERATIONS],
+    /// Refusals for [`crate::operation::Reason::Error`] or
+    /// [`crate::operation::Reason::TooDeep`].
+    pub errors: u64,
+    /// Processes that were moved into the session and could not be labelled.
+    pub unlabelled: u64,
+}
+
+impl Counters {
+    /// How often an operation got a verdict.
+    #[must_use]
+    pub fn count(&self, operation: crate::operation::Operation, verdict: Verdict) -> u64 {
+        self.verdicts[operation as usize][verdict as usize]
+    }
+}
+
+/// Who set the signal owner of an open file: the value of `OWNERS`, whose key is the
+/// address of the kernel's `struct file`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Owner {
+    /// The session.
+    pub session: u32,
+    /// The process, as the kernel's first pid namespace numbers it.
+    pub pid: u32,
+    /// The thread.
+    pub tid: u32,
+    /// The effective user.
+    pub uid: u32,
+    /// The command name.
+    pub comm: [u8; COMM_LEN],
+}
+
+const _: () = {
+    assert!(size_of::<Label>() == 8);
+    assert!(size_of::<Session>() == 8);
+    assert!(size_of::<Counters>() == 8 * (1 + MAX_OPERATIONS * VERDICTS + MAX_OPERATIONS + 2));
+    assert!(size_of::<Owner>() == 32);
+};
