@@ -43,6 +43,9 @@ pub struct Test {
     pub run: fn(&mut Context) -> anyhow::Result<()>,
 }
 
+/// The skips that are known: test, boots, reason. Any other skip is a failure.
+pub const SKIPS: &[(&str, Kernels, &str)] = &[];
+
 /// The reason why a test could not be run where it was listed.
 #[derive(Debug)]
 pub struct Skip(pub String);

@@ -8,9 +8,14 @@ use crate::paths;
 
 use super::apt::{Apt, Mirror};
 
-/// The program, fetched when it is not there.
-pub fn ensure(mirror: &Mirror) -> anyhow::Result<PathBuf> {
-    let program = paths::cache().join("busybox");
+/// The program.
+pub fn program() -> PathBuf {
+    paths::cache().join("busybox")
+}
+
+/// Fetches it when it is not there.
+pub fn ensure(mirror: &Mirror) -> anyhow::Result<()> {
+    let program = program();
     if !program.exists() {
         println!("setup: fetching busybox");
         let unpacked = paths::cache().join("busybox.new");
@@ -23,5 +28,5 @@ pub fn ensure(mirror: &Mirror) -> anyhow::Result<PathBuf> {
         fs::rename(found, &program)?;
         fs::remove_dir_all(unpacked)?;
     }
-    Ok(program)
+    Ok(())
 }

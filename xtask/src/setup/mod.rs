@@ -9,7 +9,6 @@ mod packages;
 use std::process::ExitCode;
 
 pub use apt::Mirror;
-use kernels::Kernel;
 
 /// Brings what the build and the virtual machines need: packages, compiler, linker, kernels.
 #[derive(Debug, clap::Args)]
@@ -40,11 +39,5 @@ pub fn for_build() -> anyhow::Result<()> {
 /// What starting a virtual machine needs, but for its kernel.
 pub fn for_machines(mirror: &Mirror) -> anyhow::Result<()> {
     packages::ensure(packages::MACHINE)?;
-    busybox::ensure(mirror)?;
-    Ok(())
-}
-
-/// One kernel.
-pub fn kernel(series: &str, mirror: &Mirror) -> anyhow::Result<Kernel> {
-    Ok(kernels::fetch(&[series.to_owned()], mirror)?.remove(0))
+    busybox::ensure(mirror)
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::path::PathBuf;
+use std::slice;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -12,7 +13,8 @@ use serde_json::{Value, json};
 
 use crate::build::Guest;
 use crate::paths;
-use crate::setup::{self, Mirror, kernels};
+use crate::setup::kernels::{self, Kernel};
+use crate::setup::{Mirror, busybox};
 use crate::shell;
 
 use super::initramfs::Initramfs;
@@ -56,12 +58,21 @@ impl FromStr for Name {
 
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.series)?;
-        if self.nobpf {
-            f.write_str("-nobpf")
-        } else {
-            Ok(())
-        }
+        let suffix = if self.nobpf { "-nobpf" } else { "" };
+        // Padded as a whole, for tables.
+        f.pad(&format!("{}{suffix}", self.series))
+    }
+}
+
+impl Name {
+    /// Its kernel, and its name with a number where it was `newest`.
+    pub fn resolve(&self, mirror: &Mirror) -> anyhow::Result<(Self, Kernel)> {
+        let kernel = kernels::fetch(slice::from_ref(&self.series), mirror)?.remove(0);
+        let name = Self {
+            series: kernel.series.clone(),
+            nobpf: self.nobpf,
+        };
+        Ok((name, kernel))
     }
 }
 
@@ -90,23 +101,17 @@ pub struct Plan {
     pub label: &'static str,
 }
 
-/// Puts the machine together.
+/// Puts the machine together. `boot` is a boot of `kernel`.
 pub fn prepare(
-    name: &Name,
+    boot: &Name,
+    kernel: &Kernel,
     plan: &Plan,
     guest: &Guest,
-    mirror: &Mirror,
 ) -> anyhow::Result<Machine> {
-    let kernel = setup::kernel(&name.series, mirror)?;
-    // `newest` has a number by now.
-    let boot = Name {
-        series: kernel.series.clone(),
-        nobpf: name.nobpf,
-    };
     let dir = paths::vm();
     fs::create_dir_all(&dir)?;
 
-    let mut archive = Initramfs::with_base(&setup::busybox::ensure(mirror)?)?;
+    let mut archive = Initramfs::with_base(&busybox::program())?;
     archive.add(&guest.tests, "usr/bin/guard-tests")?;
     archive.link("init", "/usr/bin/guard-tests")?;
     // The full image gets its files from the initramfs when its init has mounted it.
@@ -123,7 +128,7 @@ pub fn prepare(
         archive.add(from, &format!("{prefix}{}", to.trim_start_matches('/')))?;
     }
     let mut loaded = Vec::new();
-    for (module, bytes) in modules::closure(&kernel, modules::WANTED)? {
+    for (module, bytes) in modules::closure(kernel, modules::WANTED)? {
         let path = format!("guard/modules/{module}.ko");
         archive.file(&path, 0o644, &bytes)?;
         loaded.push(format!("/{path}"));

@@ -72,7 +72,8 @@ pub fn main(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         memory: arguments.memory,
         label: "-vm",
     };
-    let machine = boot::prepare(&arguments.kernel, &plan, &guest, &arguments.mirror)?;
+    let (name, kernel) = arguments.kernel.resolve(&arguments.mirror)?;
+    let machine = boot::prepare(&name, &kernel, &plan, &guest)?;
     let mut status = None;
     let mut broken = None;
     let end = machine.run(|line| {
