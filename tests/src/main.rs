@@ -63,14 +63,16 @@ fn run(boot: Boot, name: &str) -> anyhow::Result<ExitCode> {
     let Err(error) = (test.run)(&mut Context { boot }) else {
         return Ok(ExitCode::SUCCESS);
     };
-    std::fs::write(init::WHY, format!("{error:#}"))?;
     let listed = registry::SKIPS
         .iter()
         .any(|(test, kernels, _)| *test == name && kernels.contain(boot));
-    Ok(if listed && error.is::<Skip>() {
-        ExitCode::from(init::SKIPPED)
-    } else {
-        eprintln!("{name}: {error:?}");
-        ExitCode::FAILURE
-    })
+    let skip = error.is::<Skip>();
+    if skip && listed {
+        std::fs::write(init::WHY, format!("{error:#}"))?;
+        return Ok(ExitCode::from(init::SKIPPED));
+    }
+    let how = if skip { "an unlisted skip: " } else { "" };
+    std::fs::write(init::WHY, format!("{how}{error:#}"))?;
+    eprintln!("{name}: {error:?}");
+    Ok(ExitCode::FAILURE)
 }

@@ -3,6 +3,7 @@
 mod apt;
 pub mod busybox;
 mod compiler;
+pub mod image;
 pub mod kernels;
 mod packages;
 
@@ -26,6 +27,7 @@ pub fn main(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     if !arguments.build {
         for_machines(&arguments.mirror)?;
         kernels::fetch(&kernels::matrix(), &arguments.mirror)?;
+        image::ensure(&arguments.mirror)?;
     }
     println!("setup: everything is there");
     Ok(ExitCode::SUCCESS)

@@ -98,6 +98,14 @@ pub fn ensure(needs: &[Need]) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// An error unless this process is root.
+pub fn need_root(what: &str) -> anyhow::Result<()> {
+    if !is_root()? {
+        bail!("{what} needs root; type: sudo cargo xtask setup");
+    }
+    Ok(())
+}
+
 /// Whether this process may install packages.
 fn is_root() -> anyhow::Result<bool> {
     Ok(shell::output(Command::new("id").arg("-u"))?.trim() == "0")

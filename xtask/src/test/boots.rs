@@ -15,8 +15,8 @@ use crate::build::Guest;
 use crate::setup::kernels::Kernel;
 use crate::shell;
 use crate::vm::boot::{self, Name, Plan};
+use crate::vm::machine::read;
 use crate::vm::machine::{End, Machine, Processor, Terminal};
-use crate::vm::tail;
 
 use super::{Arguments, Tally};
 
@@ -123,12 +123,10 @@ fn one(work: &Work, guest: &Guest, arguments: &Arguments) -> anyhow::Result<Tall
         let mut heard = Heard::default();
         let end = machine.run(|line| take(boot, &line, &mut heard, &mut tally))?;
         left.retain(|test| !heard.results.contains_key(test));
-        if heard
-            .results
-            .values()
-            .any(|result| result["outcome"] == "failed")
-        {
-            show(boot, &machine);
+        for (test, result) in &heard.results {
+            if result["outcome"] == "failed" {
+                show(boot, test, &machine);
+            }
         }
         if left.is_empty() && heard.done {
             return Ok(tally);
@@ -149,8 +147,9 @@ fn one(work: &Work, guest: &Guest, arguments: &Arguments) -> anyhow::Result<Tall
             (None, End::Failed(status)) => format!("qemu ended with {status}"),
             (None, End::Off) => "the machine went down".to_owned(),
         };
-        show(boot, &machine);
-        let Some(culprit) = heard.running.filter(|test| left.contains(test)) else {
+        let culprit = heard.running.filter(|test| left.contains(test));
+        show(boot, culprit.as_deref().unwrap_or("init"), &machine);
+        let Some(culprit) = culprit else {
             println!("{boot:11} FAILED  {why} before any of its tests ran");
             break;
         };
@@ -226,15 +225,29 @@ fn take(boot: &Name, line: &Value, heard: &mut Heard, tally: &mut Tally) {
 /// With several processors, and once in a while with one, emulation trips over a kernel that
 /// patches its own text: a breakpoint that should be gone, hit in the scheduler.
 fn is_emulators_fault(machine: &Machine) -> bool {
-    let console = tail(&machine.console(), 200);
+    let console = read(&machine.console());
     console.contains("int3") && console.contains("__schedule")
 }
 
-fn show(boot: &Name, machine: &Machine) {
+/// Shows the end of what a test wrote to the console, with what the kernel said meanwhile.
+fn show(boot: &Name, test: &str, machine: &Machine) {
     let console = machine.console();
+    let text = read(&console);
+    let end = format!("=== {test}: ");
+    let lines: Vec<_> = text
+        .lines()
+        .skip_while(|line| *line != format!("=== {test}"))
+        .take_while(|line| !line.starts_with(&end))
+        .collect();
+    // A test that never began: the machine's end is what there is.
+    let lines = if lines.is_empty() {
+        text.lines().collect()
+    } else {
+        lines
+    };
     println!(
-        "--- {boot}: the last {SHOWN} lines of {}\n{}\n---",
+        "--- {boot} {test}: the last {SHOWN} lines in {}\n{}\n---",
         console.display(),
-        tail(&console, SHOWN)
+        lines[lines.len().saturating_sub(SHOWN)..].join("\n")
     );
 }

@@ -179,6 +179,12 @@ impl Machine {
     }
 }
 
+/// A console's text, without the carriage returns that terminals want.
+pub fn read(console: &Path) -> String {
+    let bytes = fs::read(console).unwrap_or_default();
+    String::from_utf8_lossy(&bytes).replace('\r', "")
+}
+
 /// A child that does not outlive the one who waits for it.
 struct Ended(Child);
 

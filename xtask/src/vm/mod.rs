@@ -97,18 +97,12 @@ pub fn main(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         ),
         (End::Failed(status), None) => bail!("qemu ended with {status}"),
         (End::Off, None) => {
-            eprintln!("{}", tail(&console, 40));
+            let text = machine::read(&console);
+            let lines: Vec<_> = text.lines().collect();
+            eprintln!("{}", lines[lines.len().saturating_sub(40)..].join("\n"));
             bail!(
                 "the machine went down before the command had ended; the end of its console stands above"
             )
         }
     }
-}
-
-/// The last lines of a console.
-pub fn tail(file: &std::path::Path, lines: usize) -> String {
-    let text = std::fs::read(file).unwrap_or_default();
-    let text = String::from_utf8_lossy(&text);
-    let all: Vec<_> = text.lines().map(str::trim_end).collect();
-    all[all.len().saturating_sub(lines)..].join("\n")
 }
