@@ -27,11 +27,8 @@ pub enum Kind {
 pub const FLAG_TRUNCATED: u8 = 1;
 /// [`Header::flags`]: the file is a directory.
 pub const FLAG_DIRECTORY: u8 = 2;
-/// [`Header::flags`]: the caller asked not to be audited (`PTRACE_MODE_NOAUDIT`): the
-/// refusal is one that programs provoke in passing, such as `ps` reading `/proc/PID/stat`.
-pub const FLAG_QUIET: u8 = 4;
 /// [`Header::flags`]: the file was to be renamed away or replaced, not unlinked.
-pub const FLAG_RENAME: u8 = 8;
+pub const FLAG_RENAME: u8 = 4;
 
 /// How much of a path a record surely holds, in bytes.
 pub const PATH_ROOM: usize = 512;
