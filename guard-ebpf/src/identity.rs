@@ -8,13 +8,19 @@
 //! - `cgroup_attach_task`: labels what is moved into a session's cgroup. It cannot refuse;
 //!   a failure is counted, and no session starts whose first process has no label.
 //! - `task_free`: counts; cannot fail.
+//! - `tasks`: an iterator that the user side reads; decides nothing.
 //!
 //! A process is known by its leader: the tracepoint fires once for a whole process, with
 //! the leader, and a process's threads all carry the leader's label or none.
 
+use core::ffi::c_void;
+use core::ptr::read_volatile;
+
+use aya_ebpf::helpers::generated::bpf_seq_write;
 use aya_ebpf::macros::{btf_tracepoint, lsm};
 use aya_ebpf::programs::{BtfTracePointContext, LsmContext};
 use guard_ebpf::kernel::ProgramId;
+use guard_ebpf::record::Member;
 use guard_ebpf::session::{Counters, Label};
 
 use crate::access::{Arguments, Cgroup, Task, labels_in_table};
@@ -162,6 +168,55 @@ pub fn cgroup_attach_task(context: BtfTracePointContext) -> i32 {
             return 0;
         }
         node = here.parent();
+    }
+    0
+}
+
+/// What the kernel calls an iterator with: `struct bpf_iter__task` (5.8).
+#[repr(C)]
+pub struct TaskIteration {
+    meta: *const IterationMeta,
+    task: *const u8,
+}
+
+/// `struct bpf_iter_meta` (5.8), as far as it is used.
+#[repr(C)]
+struct IterationMeta {
+    seq: *mut c_void,
+}
+
+/// Tells which process belongs to which session.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/task")]
+pub extern "C" fn tasks(iteration: *const TaskIteration) -> i32 {
+    // SAFETY: the kernel calls it with this, and the verifier knows the types.
+    let (meta, task) = unsafe {
+        (
+            read_volatile(&raw const (*iteration).meta),
+            read_volatile(&raw const (*iteration).task),
+        )
+    };
+    if task.is_null() {
+        return 0;
+    }
+    let task = Task::from_argument(task as u64);
+    let pid = task.pid();
+    if task.tid() != pid {
+        return 0;
+    }
+    let session = session_of(task);
+    if session == 0 {
+        return 0;
+    }
+    let mut member = Member { pid, session };
+    // SAFETY: the sequence file is the kernel's, the member as long as said.
+    unsafe {
+        let seq = read_volatile(&raw const (*meta).seq);
+        bpf_seq_write(
+            seq.cast(),
+            (&raw mut member).cast(),
+            size_of::<Member>() as u32,
+        );
     }
     0
 }

@@ -71,6 +71,9 @@ pub enum Attach {
     Lsm,
     /// To a tracepoint, with its arguments as the kernel has them in BTF.
     Tracepoint,
+    /// Run by the user side, once for each task: reading the pinned link reads what it
+    /// writes.
+    TaskIterator,
 }
 
 /// A program and the hook that it belongs to.
@@ -125,6 +128,7 @@ programs! {
     inode_unlink: Lsm "inode_unlink" ("dentry"), "judges the removal of files";
     inode_rmdir: Lsm "inode_rmdir" ("dentry"), "judges the removal of directories";
     inode_rename: Lsm "inode_rename" ("old_dentry", "new_dentry"), "judges renaming away, over, and exchanges";
+    tasks: TaskIterator "task" (), "tells the user side which process belongs to which session";
 }
 
 /// How many programs there are.

@@ -145,8 +145,19 @@ pub struct ExecutableRecord {
     pub path: [u8; PATH_BUFFER],
 }
 
+/// What the iterator over all tasks writes for each process that belongs to a session.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Member {
+    /// The process, as the first pid namespace numbers it.
+    pub pid: u32,
+    /// Its session.
+    pub session: u32,
+}
+
 const _: () = {
     use core::mem::offset_of;
+    assert!(size_of::<Member>() == 8);
     assert!(size_of::<Header>() == 24);
     assert!(size_of::<ExecutableKey>() == 16);
     assert!(size_of::<Task>() == 64);
