@@ -291,17 +291,24 @@ impl Task {
         self.read(Field::TaskStart)
     }
 
+    /// Its command name, as two words.
+    #[inline(always)]
+    pub fn comm_words(self) -> [u64; COMM_LEN / 8] {
+        let place = self.embedded(Field::TaskComm).cast::<u64>();
+        // SAFETY: `comm` is 16 bytes long; as in `read`.
+        unsafe {
+            [
+                core::ptr::read_volatile(place),
+                core::ptr::read_volatile(place.add(1)),
+            ]
+        }
+    }
+
     /// Its command name.
     #[inline(always)]
     pub fn comm(self) -> [u8; COMM_LEN] {
-        let words: [u64; COMM_LEN / 8] = [
-            // SAFETY: `comm` is 16 bytes long; as in `read`.
-            unsafe { core::ptr::read_volatile(self.embedded(Field::TaskComm).cast()) },
-            // SAFETY: as above.
-            unsafe { core::ptr::read_volatile(self.embedded(Field::TaskComm).add(8).cast()) },
-        ];
         // SAFETY: both are 16 bytes of plain integers.
-        unsafe { core::mem::transmute(words) }
+        unsafe { core::mem::transmute(self.comm_words()) }
     }
 
     /// Its effective user in the first user namespace; the highest number when there is none.

@@ -65,6 +65,20 @@ impl Candidates {
         }
     }
 
+    /// The candidates with these bits.
+    #[must_use]
+    #[inline(always)]
+    pub const fn from_bits(bits: Bits) -> Self {
+        Self(bits)
+    }
+
+    /// The clauses that are left.
+    #[must_use]
+    #[inline(always)]
+    pub const fn bits(self) -> Bits {
+        self.0
+    }
+
     /// Whether one that is left asks for a kind of selector, so that it has to be looked up.
     #[must_use]
     #[inline(always)]
