@@ -182,17 +182,7 @@ fn attach_and_pin(object: &mut Ebpf, btf: &Btf, directory: &Path) -> Result<()> 
     }
     for program in PROGRAMS {
         let link = attach(object, program, btf)
-            .inspect_err(|_| eprintln!("{} {:?}", program.name, t.elapsed()))
             .with_context(|| format!("the program {} cannot be attached", program.name))?;
-        eprintln!(
-            "{} {:?} {:?}",
-            program.name,
-            t.elapsed(),
-            match object.program(program.name).unwrap().info() {
-                Ok(i) => (i.verified_instruction_count(), i.size_translated()),
-                _ => (None, None),
-            }
-        );
         link.pin(directory.join(program.name))
             .with_context(|| format!("the program {} cannot be pinned", program.name))?;
     }
