@@ -357,10 +357,11 @@ impl KernfsNode {
         Self::from_pointer(self.read(Field::KernfsParent))
     }
 
-    /// Its name, a string in kernel memory.
+    /// The address of its name, a string in kernel memory. Read as a number: from 7.0 on the
+    /// verifier gives the pointer a type of its own, which global functions do not take.
     #[inline(always)]
-    pub fn name(self) -> *const u8 {
-        self.read(Field::KernfsName)
+    pub fn name(self) -> u64 {
+        untyped(self.embedded(Field::KernfsName))
     }
 }
 
@@ -420,17 +421,15 @@ impl Dentry {
         SuperBlock(self.read(Field::DentrySb))
     }
 
-    /// Its name, a string in kernel memory.
+    /// The address of its name, a string in kernel memory. Read as a number, like
+    /// [`KernfsNode::name`].
     #[inline(always)]
-    pub fn name(self) -> *const u8 {
-        // SAFETY: as in `read`: `d_name` is embedded.
-        unsafe {
-            core::ptr::read_volatile(
-                self.0
-                    .add(offset(Field::DentryName) + offset(Field::QstrName))
-                    .cast(),
-            )
-        }
+    pub fn name(self) -> u64 {
+        // SAFETY: only the address is computed; the helper checks what it reads.
+        untyped(unsafe {
+            self.embedded(Field::DentryName)
+                .add(offset(Field::QstrName))
+        })
     }
 }
 

@@ -187,7 +187,7 @@ unsafe extern "C" fn write_name(_: u32, writing: *mut Writing) -> i64 {
         bpf_probe_read_kernel_str(
             place.cast(),
             NAME_MAX as u32 + 1,
-            writing.node.name().cast(),
+            writing.node.name() as *const _,
         )
     };
     writing.length = (length + (opaque(written as usize) & (2 * NAME_MAX + 1))) as u32;

@@ -38,8 +38,8 @@ trait Node: Copy {
 
     /// The node above; the top is its own.
     fn up(self) -> Self;
-    /// The name, a string in kernel memory.
-    fn name(self) -> *const u8;
+    /// The address of the name, a string in kernel memory.
+    fn name(self) -> u64;
     /// The address, as an identity.
     fn address(self) -> u64;
 }
@@ -54,7 +54,7 @@ impl Node for Dentry {
     }
 
     #[inline(always)]
-    fn name(self) -> *const u8 {
+    fn name(self) -> u64 {
         Dentry::name(self)
     }
 
@@ -74,7 +74,7 @@ impl Node for KernfsNode {
     }
 
     #[inline(always)]
-    fn name(self) -> *const u8 {
+    fn name(self) -> u64 {
         KernfsNode::name(self)
     }
 
@@ -83,6 +83,12 @@ impl Node for KernfsNode {
         KernfsNode::address(self)
     }
 }
+
+/// How many bytes of a name are looked at at a time: all programs of a call have 512 bytes
+/// of stack together.
+const CHUNK: usize = 63;
+/// Enough for the longest name.
+const CHUNKS: usize = NAME_MAX.div_ceil(CHUNK);
 
 /// Steps the automaton with a byte.
 #[inline(always)]
@@ -103,21 +109,24 @@ extern "C" fn walk_name(slot: u32, row: u32, address: u64) -> u32 {
     let Some(policy) = POLICIES.get(slot) else {
         return u32::from(DEAD);
     };
-    // Not filled first: that would be a loop of its own.
-    let mut name = MaybeUninit::<[u8; NAME_MAX + 1]>::uninit();
-    // SAFETY: the buffer is as long as said; the source is checked by the kernel. What
-    // cannot be read is filled with zeroes.
-    let name = unsafe {
-        let size = size_of_val(&name) as u32;
-        bpf_probe_read_kernel_str(name.as_mut_ptr().cast(), size, address as *const _);
-        name.assume_init_ref()
-    };
     let mut row = step(policy, row as u16, b'/');
-    for &byte in name {
-        if byte == 0 {
-            break;
+    for chunk in 0..CHUNKS {
+        // Not filled first: that would be a loop of its own.
+        let mut bytes = MaybeUninit::<[u8; CHUNK + 1]>::uninit();
+        // SAFETY: the buffer is as long as said, the NUL included; the source is checked by
+        // the kernel. What cannot be read is filled with zeroes.
+        let bytes = unsafe {
+            let size = size_of_val(&bytes) as u32;
+            let from = address + (chunk * CHUNK) as u64;
+            bpf_probe_read_kernel_str(bytes.as_mut_ptr().cast(), size, from as *const _);
+            bytes.assume_init_ref()
+        };
+        for &byte in &bytes[..CHUNK] {
+            if byte == 0 {
+                return u32::from(row);
+            }
+            row = step(policy, row, byte);
         }
-        row = step(policy, row, byte);
     }
     u32::from(row)
 }
@@ -186,7 +195,7 @@ fn descend<N: Node>(level: u32, walk: &mut Walk<N>) -> i64 {
     if steps != 0 {
         climb(&mut node, steps);
     }
-    walk.row = walk_name(walk.slot, walk.row, node.name() as u64);
+    walk.row = walk_name(walk.slot, walk.row, node.name());
     // A row that is never left ends the walk.
     i64::from(walk.row == u32::from(DEAD))
 }
