@@ -1,6 +1,7 @@
 //! Everything that a person or CI runs: `cargo xtask --help`.
 
 mod build;
+mod demo;
 mod paths;
 mod run;
 mod setup;
@@ -24,6 +25,7 @@ struct Arguments {
 enum Task {
     Setup(setup::Arguments),
     Build(build::Arguments),
+    Demo(demo::Arguments),
     Run(run::Arguments),
     Test(test::Arguments),
     Vm(vm::Arguments),
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().task {
         Task::Setup(arguments) => setup::main(&arguments),
         Task::Build(arguments) => build::main(&arguments),
+        Task::Demo(arguments) => demo::main(&arguments),
         Task::Run(arguments) => run::main(&arguments),
         Task::Test(arguments) => test::main(&arguments),
         Task::Vm(arguments) => vm::main(&arguments),

@@ -16,7 +16,7 @@ use crate::setup::kernels::Kernel;
 use crate::shell;
 use crate::vm::boot::{self, Name, Plan};
 use crate::vm::machine::read;
-use crate::vm::machine::{End, Machine, Processor, Terminal};
+use crate::vm::machine::{End, Machine};
 
 use super::{Arguments, Tally};
 
@@ -144,7 +144,9 @@ fn one(work: &Work, guest: &Guest, arguments: &Arguments) -> anyhow::Result<Tall
                     machine.deadline.as_secs()
                 )
             }
-            (None, End::Failed(status)) => format!("qemu ended with {status}"),
+            (None, End::Failed(status, said)) => {
+                format!("qemu ended with {status}: {}", said.trim_end())
+            }
             (None, End::Off) => "the machine went down".to_owned(),
         };
         let culprit = heard.running.filter(|test| left.contains(test));
@@ -175,16 +177,9 @@ fn machine(
     arguments: &Arguments,
 ) -> anyhow::Result<Machine> {
     let plan = Plan {
-        mode: json!({ "tests": { "names": tests } }),
         deadline: arguments.deadline,
         machine_deadline: (OVERHEAD + arguments.deadline * tests.len() as u64).min(LONGEST),
-        add: Vec::new(),
-        environment: BTreeMap::new(),
-        root: None,
-        processor: Processor::Emulated,
-        terminal: Terminal::None,
-        memory: 1024,
-        label: "",
+        ..Plan::new(json!({ "tests": { "names": tests } }))
     };
     let mut machine = boot::prepare(&work.name, &work.kernel, &plan, guest)?;
     if attempt > 1 {
