@@ -39,7 +39,7 @@ impl Ended {
 ///
 /// `meanwhile` is called every few milliseconds.
 pub fn wait(
-    child: Child,
+    child: &Child,
     deadline: Duration,
     mut meanwhile: impl FnMut() -> anyhow::Result<()>,
 ) -> anyhow::Result<Ended> {

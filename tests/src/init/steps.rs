@@ -40,7 +40,7 @@ pub fn run(job: &Job, steps: &[Step], report: &mut Report) -> anyhow::Result<()>
             continue;
         }
         let mut watch = step.watch.then(Watch::begin).transpose()?;
-        let ended = process::wait(child, Duration::from_secs(job.deadline), || {
+        let ended = process::wait(&child, Duration::from_secs(job.deadline), || {
             watch.as_mut().map_or(Ok(()), |watch| watch.look(report))
         })?;
         if let Some(mut watch) = watch {
@@ -74,7 +74,7 @@ pub fn shell(
         .stdin(port.try_clone()?)
         .stdout(port.try_clone()?)
         .stderr(port);
-    let ended = process::wait(command.spawn()?, A_DAY, || Ok(()))?;
+    let ended = process::wait(&command.spawn()?, A_DAY, || Ok(()))?;
     report.exit(ended.status())?;
     report.done(1)?;
     Ok(())

@@ -49,7 +49,7 @@ fn one(job: &Job, name: &str) -> anyhow::Result<Outcome> {
         .current_dir("/root")
         .process_group(0);
     let child = command.spawn().context("failed to start guard-tests")?;
-    let ended = process::wait(child, Duration::from_secs(job.deadline), || Ok(()))?;
+    let ended = process::wait(&child, Duration::from_secs(job.deadline), || Ok(()))?;
     let why = fs::read_to_string(WHY).ok();
     Ok(match ended {
         Ended::Exit(0) => Outcome::Passed,

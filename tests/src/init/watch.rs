@@ -70,7 +70,7 @@ impl Watch {
         }
         let (there, gone) = std::mem::take(&mut self.things)
             .into_iter()
-            .partition(|thing| thing.is_there());
+            .partition(Thing::is_there);
         self.things = there;
         for thing in gone {
             report.line(&json!({ "gone": thing.name, "during": step() }))?;

@@ -33,6 +33,20 @@ pub struct Arguments {
     mirror: Mirror,
 }
 
+impl Arguments {
+    /// Both halves on the usual kernel.
+    pub fn both(mirror: &Mirror) -> Self {
+        Self {
+            kernel: Name {
+                series: "6.12".to_owned(),
+                nobpf: false,
+            },
+            only: None,
+            mirror: mirror.clone(),
+        }
+    }
+}
+
 /// One of the two runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Half {

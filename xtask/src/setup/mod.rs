@@ -23,14 +23,22 @@ pub struct Arguments {
 
 /// The task.
 pub fn main(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    for_build()?;
-    if !arguments.build {
-        for_machines(&arguments.mirror)?;
-        kernels::fetch(&kernels::matrix(), &arguments.mirror)?;
-        image::ensure(&arguments.mirror)?;
+    if arguments.build {
+        for_build()?;
+    } else {
+        everything(&arguments.mirror)?;
     }
     println!("setup: everything is there");
     Ok(ExitCode::SUCCESS)
+}
+
+/// What all the tasks need.
+pub fn everything(mirror: &Mirror) -> anyhow::Result<()> {
+    for_build()?;
+    for_machines(mirror)?;
+    kernels::fetch(&kernels::matrix(), mirror)?;
+    image::ensure(mirror)?;
+    Ok(())
 }
 
 /// What building guard needs.

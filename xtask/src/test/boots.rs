@@ -262,16 +262,16 @@ fn is_emulators_fault(machine: &Machine) -> bool {
 /// Shows the end of what a test wrote to the console, with what the kernel said meanwhile.
 fn show(work: &Work, test: &str, machine: &Machine) {
     let console = machine.console();
-    let text = read(&console);
+    let all = read(&console);
     let end = format!("=== {test}: ");
-    let lines: Vec<_> = text
+    let lines: Vec<_> = all
         .lines()
         .skip_while(|line| *line != format!("=== {test}"))
         .take_while(|line| !line.starts_with(&end))
         .collect();
     // A test that never began: the machine's end is what there is.
     let lines = if lines.is_empty() {
-        text.lines().collect()
+        all.lines().collect()
     } else {
         lines
     };
