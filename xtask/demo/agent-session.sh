@@ -5,7 +5,7 @@ cd /srv/project || exit 1
 export HOME=/home/agent
 agent() {
     printf '\nagent$ %s\n' "$1"
-    printf '%s\n' "$1" > /tmp/guard-tests.step
+    printf '%s\n' "$1" | tee -a /tmp/guard-tests.tried > /tmp/guard-tests.step
     bash -c "$1" 2>&1 | tail -n 2 | cut -c -100
     status=${PIPESTATUS[0]}
     [ $status = 0 ] || echo "(status $status)"

@@ -66,7 +66,18 @@ CHECKS = {
     "own-server": lambda: get(4000),
 }
 
+
+def tried():
+    """The commands that the agent got to."""
+    try:
+        with open("/tmp/guard-tests.tried") as lines:
+            return lines.read().splitlines()
+    except OSError:
+        return []
+
+
 with open("/dev/ttyS1", "w") as report:
+    print(json.dumps({"tried": tried()}), file=report, flush=True)
     for name, check in CHECKS.items():
         seen = check() or ""
         print(json.dumps({"checked": name, "whole": bool(seen), "seen": seen}), file=report, flush=True)

@@ -67,7 +67,9 @@ pub fn shell(
     report: &mut Report,
 ) -> anyhow::Result<()> {
     let port = OpenOptions::new().read(true).write(true).open(PORT)?;
-    let line = format!("stty sane rows {rows} columns {columns}; exec setsid -c sh -l");
+    let line = format!(
+        "stty sane rows {rows} columns {columns}; exec setsid -c \"$(command -v bash || command -v sh)\" -l"
+    );
     let mut command = prepare(job, &["/bin/sh".to_owned(), "-c".to_owned(), line])?;
     command
         .env("TERM", terminal)

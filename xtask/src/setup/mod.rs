@@ -8,6 +8,7 @@ pub mod kernels;
 mod packages;
 
 use std::process::ExitCode;
+use std::thread;
 
 pub use apt::Mirror;
 
@@ -34,16 +35,25 @@ pub fn main(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 
 /// What all the tasks need.
 pub fn everything(mirror: &Mirror) -> anyhow::Result<()> {
-    for_build()?;
-    for_machines(mirror)?;
-    kernels::fetch(&kernels::matrix(), mirror)?;
-    image::ensure(mirror)?;
-    Ok(())
+    // Packages one after the other, since apt has one lock; then the image, which takes longest,
+    // beside the rest.
+    compiler::ensure_compiler()?;
+    packages::ensure(packages::MACHINE)?;
+    packages::ensure(packages::IMAGE)?;
+    busybox::ensure(mirror)?;
+    thread::scope(|scope| {
+        let image = scope.spawn(|| image::ensure(mirror));
+        compiler::ensure_linker()?;
+        kernels::fetch(&kernels::matrix(), mirror)?;
+        image.join().expect("making the image does not panic")?;
+        Ok(())
+    })
 }
 
 /// What building guard needs.
 pub fn for_build() -> anyhow::Result<()> {
-    compiler::ensure()
+    compiler::ensure_compiler()?;
+    compiler::ensure_linker()
 }
 
 /// What starting a virtual machine needs, but for its kernel.
