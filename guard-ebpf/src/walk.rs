@@ -11,7 +11,7 @@ use guard_ebpf::automaton::DEAD;
 use guard_ebpf::operation::Reason;
 use guard_ebpf::policy::Policy;
 
-use crate::access::{Dentry, KernfsNode};
+use crate::access::{Dentry, KernfsNode, forget};
 use crate::maps::ROWS;
 
 /// What a walk needs: shared with the function that the kernel calls for each name.
@@ -112,19 +112,23 @@ unsafe extern "C" fn descend_kernfs(level: u32, walk: *mut Walk<KernfsNode>) -> 
 #[inline(always)]
 pub fn depth(leaf: Dentry) -> Result<u32, Reason> {
     let mut node = leaf;
-    for depth in 0..MAX_DEPTH {
+    let mut depth = 0;
+    for _ in 0..MAX_DEPTH {
         let parent = node.parent();
         if parent.address() == node.address() {
-            let root = leaf.super_block().root();
-            return if root.address() == node.address() {
-                Ok(depth)
-            } else {
-                Err(Reason::Disconnected)
-            };
+            break;
         }
         node = parent;
+        depth += 1;
     }
-    Err(Reason::TooDeep)
+    let depth = forget(depth);
+    if depth >= MAX_DEPTH {
+        Err(Reason::TooDeep)
+    } else if leaf.super_block().root().address() == node.address() {
+        Ok(depth)
+    } else {
+        Err(Reason::Disconnected)
+    }
 }
 
 /// The row at which a file's path ends.
@@ -156,6 +160,7 @@ pub fn cgroup(policy: &'static Policy, leaf: KernfsNode) -> u16 {
         node = parent;
         depth += 1;
     }
+    let depth = forget(depth);
     let mut walk = Walk {
         leaf,
         depth,

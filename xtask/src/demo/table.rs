@@ -92,7 +92,7 @@ pub fn print(without: Option<&Seen>, with: Option<&Seen>) -> ExitCode {
         if let (Some(with), Some(command)) = (with, &command)
             && !with.tried.contains(command)
         {
-            right = "not tried".to_owned();
+            "not tried".clone_into(&mut right);
             wrong.push(format!("`{command}` was not tried with guard"));
         }
         row(what, &cell(without, &say), &right);
