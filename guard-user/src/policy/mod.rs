@@ -1,3 +1,5 @@
 //! Policies: YAML → document → compiled policy.
 
 pub mod compiled;
+pub mod diagnostics;
+mod tree;
