@@ -1,5 +1,7 @@
 //! Policies: YAML → document → compiled policy.
 
+mod automaton;
 pub mod compiled;
 pub mod diagnostics;
+mod glob;
 mod tree;
