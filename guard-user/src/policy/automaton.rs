@@ -12,7 +12,7 @@ use guard_ebpf::automaton::{CLASSES, DEAD, Row};
 use guard_ebpf::bits::Bits;
 use regex_automata::dfa::{Automaton as _, StartKind, dense};
 use regex_automata::nfa::thompson::{self, WhichCaptures};
-use regex_automata::util::alphabet::ByteClasses;
+use regex_automata::util::alphabet::{ByteClasses, Unit};
 use regex_automata::util::primitives::StateID;
 use regex_automata::{Anchored, MatchKind};
 use regex_syntax::hir::{
@@ -280,7 +280,7 @@ struct Walked {
 fn representatives(dfa: &dense::DFA<Vec<u32>>) -> Vec<u8> {
     dfa.byte_classes()
         .representatives(0..=255)
-        .filter_map(|unit| unit.as_u8())
+        .filter_map(Unit::as_u8)
         .collect()
 }
 

@@ -49,8 +49,7 @@ impl Sources {
     /// The line (from 1) at which a span begins.
     pub fn line(&self, span: Span) -> u32 {
         let text = &self.0[span.file].text;
-        let before = &text.as_bytes()[..floor(text, span.start)];
-        1 + before.iter().filter(|&&byte| byte == b'\n').count() as u32
+        1 + text[..floor(text, span.start)].matches('\n').count() as u32
     }
 
     /// The name of a span's text and the line at which it begins.

@@ -1,6 +1,6 @@
 //! Signals by name and number.
 //!
-//! The numbers are those of x86-64 and AArch64 (signal(7)); MIPS, Alpha and SPARC differ.
+//! The numbers are those of x86-64 and `AArch64` (signal(7)); MIPS, Alpha and SPARC differ.
 
 use guard_ebpf::abi::MAX_SIGNAL;
 
