@@ -36,7 +36,7 @@ pub(crate) fn compile(
 ) -> Result<(Compiled, Vec<String>), String> {
     let count = ruleset.rules.len();
     if count > MAX_RULES {
-        let built_in = builtin::rules(&environment.protected).len();
+        let built_in = builtin::count(&environment.protected);
         return Err(format!(
             "the policy has {} rules with what it includes, and the limit is {}, besides the {} \
              that are built in",

@@ -2,6 +2,7 @@
 
 mod automaton;
 mod builtin;
+pub mod check;
 mod compile;
 pub mod compiled;
 pub mod diagnostics;
@@ -19,6 +20,7 @@ pub mod ruleset;
 mod scope;
 mod tree;
 mod variables;
+pub mod workspace;
 
 #[cfg(test)]
 mod tests;

@@ -97,6 +97,10 @@ impl Host for FakeHost {
         }
         Resolved::unchanged(path)
     }
+
+    fn is_changeable(&self, path: &Path, _: u32) -> bool {
+        path.starts_with("/home/alice")
+    }
 }
 
 fn environment() -> Environment {

@@ -184,6 +184,63 @@ fn the_guards_own_files_come_before_every_rule() {
 }
 
 #[test]
+fn the_policy_itself_is_protected_and_who_could_edit_it_is_told() {
+    let text = "version: 1\nrules: [{ name: w, allow: [delete], on: '${workspace}/**' }]\n";
+    let host = FakeHost::new().file("/home/alice/work/p.yaml", text);
+    let loaded = Loader::new(&environment(), &host)
+        .load(&[Source::File("/home/alice/work/p.yaml".into())])
+        .unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    assert_eq!(
+        loaded.delete(&file(HOME, "/alice/work/p.yaml")),
+        "deny guard-policies"
+    );
+    assert_eq!(loaded.delete(&file(HOME, "/alice/work/q.yaml")), "allow w");
+    assert_eq!(loaded.notes.len(), 1);
+    assert!(
+        loaded.notes[0].contains("who can edit its policy"),
+        "{}",
+        loaded.notes[0]
+    );
+}
+
+#[test]
+fn a_check_lists_the_rules_in_order() {
+    let text = "version: 1
+groups: { dev: [{ exe: /usr/bin/node, user: alice }] }
+rules:
+  - { name: dev, allow: [signal, trace], signals: [TERM, 9], to: dev, because: it is ours }
+  - { deny: [delete], on: [~/a, /srv/**] }
+  - { audit: [inspect, delete] }
+";
+    let host = FakeHost::new().file("p.yaml", text);
+    let summary =
+        crate::policy::check::check(&[Source::File("p.yaml".into())], &environment(), &host);
+    let summary = summary
+        .unwrap_or_else(|mistakes| panic!("{mistakes}"))
+        .to_string();
+    let own = summary.split(" 5. ").nth(1).unwrap_or_default();
+    assert_eq!(
+        own,
+        "allow signal, trace (TERM, KILL)  [dev, p.yaml:4]
+    to exe /usr/bin/node, user alice
+    because it is ours
+ 6. deny delete  [p.yaml:5, p.yaml:5]
+    on ~/a
+    on /srv/**
+ 7. audit inspect, delete  [p.yaml:6, p.yaml:6]
+    to every process outside the session
+    on every file that is not the session's own
+
+what no rule is about: the session's own is allowed, all else is refused
+"
+    );
+    assert!(
+        summary.starts_with("no mistakes: 3 rules, and 4 that are built in\n\n 1. deny delete"),
+        "{summary}"
+    );
+}
+
+#[test]
 fn directories_on_the_way_to_a_protected_place_stay() {
     let loaded = rules(
         "
@@ -424,9 +481,10 @@ fn names_may_be_defined_twice_when_they_mean_the_same() {
 
 #[test]
 fn items_with_one_and_the_same_key_share_a_clause() {
-    let items: String = (0..300)
+    let items: Vec<String> = (0..300)
         .map(|n| format!("    - {{ exe: /opt/tool{n} }}\n"))
         .collect();
+    let items = items.concat();
     let loaded = load(&format!(
         "version: 1\ngroups:\n  tools:\n{items}rules: [{{ name: t, deny: [signal], to: tools }}]\n"
     ));
@@ -446,9 +504,10 @@ fn limits_are_named_with_their_numbers() {
         "p.yaml: the policy has 61 rules with what it includes, and the limit is 60, besides the \
          4 that are built in"
     );
-    let items: String = (0..200)
+    let items: Vec<String> = (0..200)
         .map(|n| format!("    - {{ name: a, user: {n} }}\n"))
         .collect();
+    let items = items.concat();
     let error = try_load(&format!(
         "version: 1\ngroups:\n  g:\n{items}rules: [{{ deny: [signal], to: g }}]\n"
     ))
