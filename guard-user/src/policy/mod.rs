@@ -9,6 +9,7 @@ pub mod diagnostics;
 mod document;
 pub mod environment;
 pub mod evaluate;
+mod expression;
 mod glob;
 mod groups;
 pub mod load;
