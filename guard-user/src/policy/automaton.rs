@@ -252,8 +252,10 @@ fn pack(states: &[State], kinds: &Kinds) -> Result<(Vec<Row>, [u8; 256]), TooLar
 #[cfg(test)]
 mod tests {
     use super::super::expression::Body;
-    use super::super::glob::tests::{letters, path, path_matches};
-    use super::super::glob::{Part, name_matches, parse_word};
+    use super::super::glob::tests::{letters, path};
+    use super::super::glob::{Part, parse_word};
+    use super::super::matching::name_matches;
+    use super::super::matching::tests::path_matches;
     use super::*;
     use proptest::prelude::*;
 

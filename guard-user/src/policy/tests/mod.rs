@@ -1,6 +1,7 @@
 //! Policies end to end, on a host that exists in memory only: YAML in, verdict or diagnostic
 //! out.
 
+mod loading;
 mod mistakes;
 mod mounts;
 mod reference;

@@ -4,8 +4,10 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::policy::glob::tests::{letters, path, path_matches};
-use crate::policy::glob::{name_matches, parse_word};
+use crate::policy::glob::parse_word;
+use crate::policy::glob::tests::{letters, path};
+use crate::policy::matching::name_matches;
+use crate::policy::matching::tests::path_matches;
 
 /// An item of a group, as it is written.
 #[derive(Clone, Debug)]
