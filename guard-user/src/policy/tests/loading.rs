@@ -257,3 +257,25 @@ what no rule is about: the session's own is allowed, all else is refused
         "{summary}"
     );
 }
+
+#[test]
+fn the_examples_in_the_reference_load_and_it_names_every_preset() {
+    let reference = include_str!("../../../../docs/policy.md");
+    let examples: Vec<&str> = reference
+        .split("```yaml\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next())
+        .collect();
+    assert!(!examples.is_empty());
+    for example in examples {
+        let loaded = load(example);
+        assert_eq!(loaded.notes, [] as [&str; 0], "{example}");
+    }
+    for preset in crate::policy::presets::PRESETS {
+        assert!(
+            reference.contains(&format!("| `{}` |", preset.name)),
+            "{}",
+            preset.name
+        );
+    }
+}
