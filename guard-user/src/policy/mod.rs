@@ -1,3 +1,29 @@
-//! Policies.
+//! Policies: YAML → document → compiled policy.
 
+mod automaton;
+mod builtin;
+pub mod check;
+mod compile;
 pub mod compiled;
+pub mod diagnostics;
+mod document;
+pub mod environment;
+pub mod evaluate;
+mod expression;
+mod glob;
+mod groups;
+pub mod load;
+mod matching;
+mod parse;
+mod places;
+pub mod presets;
+mod reader;
+mod rules;
+pub mod ruleset;
+mod scope;
+mod tree;
+mod variables;
+pub mod workspace;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,146 @@
+//! From a tree of YAML to a document: which keys there are, and what their values mean.
+
+use super::diagnostics::{Span, did_you_mean_or};
+use super::document::{Definition, Document, Named, PathGlob};
+use super::glob::parse_path;
+use super::reader::{Entry, NoValue, Reader};
+use super::tree::{Node, Value};
+
+/// The version that this guard knows.
+const VERSION: &str = "1";
+
+/// The keys of a document.
+const DOCUMENT: [&str; 6] = ["version", "include", "mode", "groups", "paths", "rules"];
+
+impl Reader<'_> {
+    /// Reads a document.
+    pub fn document(&mut self, root: &Node) -> Document {
+        let mut document = Document::default();
+        if matches!(root.value, Value::Null) {
+            self.mistake(
+                root.span,
+                "the policy is empty; it begins with `version: 1`",
+            );
+            return document;
+        }
+        let entries = self.fields(root, "a policy is a mapping", &DOCUMENT);
+        if matches!(root.value, Value::Map(_)) && !entries.iter().any(|e| e.key == "version") {
+            self.mistake(
+                root.span,
+                "the version is missing; write `version: 1` first",
+            );
+        }
+        for Entry { key, value, .. } in entries {
+            match key {
+                "version" => self.version(value),
+                "include" => {
+                    document.includes = self.names(value, "`include` names presets and files");
+                    self.no_doubles(&document.includes);
+                }
+                "mode" => document.audit = self.mode(value),
+                "groups" => document.groups = self.groups(value),
+                "paths" => document.paths = self.path_sets(value),
+                _ => document.rules = self.rules(value),
+            }
+        }
+        document
+    }
+
+    fn version(&mut self, node: &Node) {
+        let Some(version) = self.word(node, "the version is a number") else {
+            return;
+        };
+        if version != VERSION {
+            self.mistake(
+                node.span,
+                format!("version `{version}` is not known; this guard knows version {VERSION}"),
+            );
+        }
+    }
+
+    fn mode(&mut self, node: &Node) -> Option<Span> {
+        let mode = self.word(node, "the mode is `enforce` or `audit`")?;
+        match mode {
+            "enforce" => None,
+            "audit" => Some(node.span),
+            _ => {
+                let near = did_you_mean_or(mode, &["enforce", "audit"], "the modes are");
+                self.mistake(node.span, format!("unknown mode `{mode}`{near}"));
+                None
+            }
+        }
+    }
+
+    pub(super) fn names(&mut self, node: &Node, what: &str) -> Vec<Named> {
+        let mut names = Vec::new();
+        for node in self.one_or_more(node, what) {
+            if let Some(text) = self.word(node, what) {
+                names.push(Named {
+                    text: text.to_owned(),
+                    span: node.span,
+                });
+            }
+        }
+        names
+    }
+
+    /// Notes names that a list holds twice.
+    fn no_doubles(&mut self, names: &[Named]) {
+        for (index, name) in names.iter().enumerate() {
+            if names[..index].iter().any(|other| other.text == name.text) {
+                self.mistake(name.span, format!("`{}` is in this list twice", name.text));
+            }
+        }
+    }
+
+    /// Whether a name can be told from a glob.
+    pub(super) fn definition_name(&mut self, entry: &Entry<'_>, what: &str) -> Named {
+        if is_glob(entry.key) {
+            self.mistake(
+                entry.key_span,
+                format!("the name of a {what} does not begin like a glob"),
+            );
+        }
+        Named {
+            text: entry.key.to_owned(),
+            span: entry.key_span,
+        }
+    }
+
+    fn path_sets(&mut self, node: &Node) -> Vec<Definition<Vec<PathGlob>>> {
+        let entries = self.entries(node, "`paths` maps names to lists of globs");
+        let mut sets = Vec::new();
+        for entry in entries {
+            let name = self.definition_name(&entry, "set of paths");
+            let mut meaning = Vec::new();
+            for node in self.one_or_more(entry.value, "a set of paths lists globs") {
+                if let Some(text) = self.word(node, "a glob is a word") {
+                    meaning.extend(self.path_glob(node, text).ok());
+                }
+            }
+            sets.push(Definition { name, meaning });
+        }
+        sets
+    }
+
+    /// A glob of paths.
+    pub(super) fn path_glob(&mut self, node: &Node, text: &str) -> Result<PathGlob, NoValue> {
+        let letters = self.expanded(node, text)?;
+        match parse_path(&letters) {
+            Ok(parts) => Ok(PathGlob {
+                parts,
+                floating: text.starts_with("**/"),
+                written: text.to_owned(),
+            }),
+            Err(error) => {
+                self.mistake_in(node, error);
+                Err(NoValue::Mistake)
+            }
+        }
+    }
+}
+
+/// Whether a value of `on` is a glob rather than a name.
+pub(super) fn is_glob(text: &str) -> bool {
+    text.starts_with(['/', '~', '$']) || text.starts_with("**")
+}

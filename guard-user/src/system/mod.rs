@@ -1,0 +1,5 @@
+//! Wrappers around what the operating system offers, without any policy of their own.
+
+pub mod links;
+pub mod mounts;
+pub mod signals;
