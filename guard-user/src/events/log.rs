@@ -24,7 +24,7 @@ const RESERVE: u64 = 1 << 20;
 /// The log of one session.
 pub struct Log<W> {
     path: PathBuf,
-    open: Box<dyn FnMut(&Path) -> io::Result<Opened<W>> + Send>,
+    open: Open<W>,
     out: Option<W>,
     /// Whether the file may end within a line.
     torn: bool,
@@ -33,6 +33,9 @@ pub struct Log<W> {
     missing: u64,
     why: String,
 }
+
+/// How a log is opened.
+type Open<W> = Box<dyn FnMut(&Path) -> io::Result<Opened<W>> + Send>;
 
 /// A log's file when it has been opened.
 #[derive(Debug)]
@@ -156,13 +159,12 @@ impl<W: Write> Log<W> {
     }
 
     fn try_append(&mut self, event: &Event) -> io::Result<()> {
-        let mut out = match self.out.take() {
-            Some(out) => out,
-            None => {
-                let opened = (self.open)(&self.path)?;
-                (self.size, self.torn) = (opened.size, opened.torn);
-                opened.out
-            }
+        let mut out = if let Some(out) = self.out.take() {
+            out
+        } else {
+            let opened = (self.open)(&self.path)?;
+            (self.size, self.torn) = (opened.size, opened.torn);
+            opened.out
         };
         let result = self.write(&mut out, event);
         self.out = Some(out);

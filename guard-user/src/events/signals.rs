@@ -18,7 +18,7 @@ pub fn name(signal: u8) -> Option<String> {
         0 => None,
         1..=31 => Some(NAMES[usize::from(signal) - 1].to_owned()),
         RTMIN => Some("RTMIN".to_owned()),
-        RTMIN..=64 => Some(format!("RTMIN+{}", signal - RTMIN)),
+        35..=64 => Some(format!("RTMIN+{}", signal - RTMIN)),
         _ => Some(signal.to_string()),
     }
 }
