@@ -22,7 +22,7 @@ pub const LIMIT: u64 = 128 << 20;
 const RESERVE: u64 = 1 << 20;
 
 /// The log of one session.
-pub struct Log<W> {
+pub struct Log<W = File> {
     path: PathBuf,
     open: Open<W>,
     out: Option<W>,
@@ -63,14 +63,13 @@ impl Log<File> {
     /// is tried again with each one.
     #[must_use]
     pub fn create(directory: &Path, session: &str, start: Time) -> Self {
-        let path = directory.join(file_name(session, start));
-        Self::with(path, LIMIT, |path| {
+        Self::with(path(directory, session, start), LIMIT, |path| {
             prepare(path)?;
             open(path, true)
         })
     }
 
-    /// The log of a session that a server before this one began.
+    /// The log of a session that a server before this one began; for [`path`].
     #[must_use]
     pub fn reopen(path: PathBuf) -> Self {
         Self::with(path, LIMIT, |path| {
@@ -209,9 +208,11 @@ impl<W: Write> Log<W> {
     }
 }
 
-/// `NAME-START.jsonl`, with nothing in the name that means something in a path.
-fn file_name(session: &str, start: Time) -> String {
-    format!("{}-{}.jsonl", safe_name(session), start.stamp())
+/// Where the log of a session is: `NAME-START.jsonl`, with nothing in the name that means
+/// something in a path.
+#[must_use]
+pub fn path(directory: &Path, session: &str, start: Time) -> PathBuf {
+    directory.join(format!("{}-{}.jsonl", safe_name(session), start.stamp()))
 }
 
 /// A session's name as the names of its logs have it.

@@ -98,6 +98,16 @@ impl Summary {
     }
 }
 
+impl FromIterator<Event> for Summary {
+    fn from_iter<I: IntoIterator<Item = Event>>(events: I) -> Self {
+        let mut summary = Self::default();
+        for event in events {
+            summary.add(&event);
+        }
+        summary
+    }
+}
+
 fn cause(judged: &Judged) -> String {
     match (&judged.rule, &judged.because) {
         (Some(rule), _) => format!("rule {}", escaped(rule.as_bytes())),
