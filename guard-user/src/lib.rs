@@ -3,5 +3,6 @@
 //! Data flows one way: YAML → document → compiled policy → maps → decision → record → event.
 
 pub mod engine;
+pub mod events;
 pub mod policy;
 pub mod system;

@@ -1,5 +1,9 @@
 //! Wrappers around what the operating system offers, without any policy of their own.
 
+pub mod cgroups;
+pub mod clock;
 pub mod links;
 pub mod mounts;
+pub mod processes;
 pub mod signals;
+pub mod users;
