@@ -7,7 +7,7 @@
 use core::ffi::c_void;
 
 use aya_ebpf::EbpfContext;
-use aya_ebpf::helpers::generated::bpf_get_current_task_btf;
+use aya_ebpf::helpers::generated::{bpf_get_current_task_btf, bpf_probe_read_kernel};
 use guard_ebpf::abi::COMM_LEN;
 use guard_ebpf::kernel::{FIELD_COUNT, Field, MAX_ARGUMENTS, POISON, PROGRAM_COUNT, ProgramId};
 
@@ -34,6 +34,39 @@ static OWNER_IS_POINTER: u32 = POISON;
 fn constant(value: &'static u32) -> u32 {
     // SAFETY: a valid reference to read-only data.
     unsafe { core::ptr::read_volatile(value) }
+}
+
+/// Reads eight bytes of kernel memory, as a number that the verifier knows nothing of.
+#[inline(always)]
+fn untyped(address: *const u8) -> u64 {
+    let mut value = 0_u64;
+    // SAFETY: the destination is as long as said; the helper checks the source, and leaves
+    // zero when it cannot be read.
+    unsafe {
+        bpf_probe_read_kernel(
+            (&raw mut value).cast(),
+            size_of::<u64>() as u32,
+            address.cast(),
+        );
+    }
+    value
+}
+
+/// The same number, of which the verifier knows nothing any more. Where several ways through
+/// a program meet, it would otherwise follow the rest of the program once for each of them.
+#[inline(always)]
+pub fn forget(value: u32) -> u32 {
+    let mut place = u64::from(value);
+    // SAFETY: adds zero to a number on the stack. After an atomic instruction the verifier
+    // takes what stands there for anything.
+    unsafe {
+        core::arch::asm!(
+            "lock *(u64 *)({place} + 0) += {zero}",
+            place = in(reg) &raw mut place,
+            zero = in(reg) 0_u64,
+        );
+        core::ptr::read_volatile(&raw const place) as u32
+    }
 }
 
 /// Where a field lies.
@@ -71,30 +104,56 @@ impl Arguments {
         }
     }
 
-    /// The argument at a position: the verifier wants the offset in the instruction.
+    /// The argument at a position. The verifier wants the offset in the instruction, and the
+    /// compiler would rather add it to the pointer.
     #[inline(always)]
     fn at(self, position: u32) -> u64 {
-        let read = |index: usize| {
-            // SAFETY: the verifier knows how many arguments the hook has, and refuses a
-            // program that reads beyond them. The branches not taken are dead to it.
-            unsafe { core::ptr::read_volatile(self.context.add(index)) }
-        };
         match position {
-            0 => read(0),
-            1 => read(1),
-            2 => read(2),
-            3 => read(3),
-            4 => read(4),
-            5 => read(5),
-            6 => read(6),
-            _ => read(7),
+            0 => self.read::<0>(),
+            1 => self.read::<8>(),
+            2 => self.read::<16>(),
+            3 => self.read::<24>(),
+            4 => self.read::<32>(),
+            5 => self.read::<40>(),
+            6 => self.read::<48>(),
+            _ => self.read::<56>(),
         }
+    }
+
+    /// The argument at an offset in bytes.
+    #[inline(always)]
+    fn read<const OFFSET: usize>(self) -> u64 {
+        let value;
+        // SAFETY: the verifier knows how many arguments the hook has, and refuses a program
+        // that reads beyond them. The branches not taken are dead to it.
+        unsafe {
+            core::arch::asm!(
+                "{value} = *(u64 *)({context} + {offset})",
+                value = lateout(reg) value,
+                context = in(reg) self.context,
+                offset = const OFFSET,
+                options(nostack, readonly),
+            );
+        }
+        value
     }
 
     /// The argument with this index in [`guard_ebpf::kernel::Program::arguments`].
     #[inline(always)]
     pub fn get(self, index: usize) -> u64 {
         self.at(constant(&POSITIONS[self.program as usize][index]))
+    }
+
+    /// Whether the argument with this index is null.
+    ///
+    /// The verifier takes an argument that is a pointer for one that never is, and removes
+    /// what comes after a check for null as dead code, also where the kernel does pass null.
+    /// So it must not know what is compared.
+    #[inline(always)]
+    pub fn is_null(self, index: usize) -> bool {
+        let position = constant(&POSITIONS[self.program as usize][index]) as usize;
+        // SAFETY: only the address is computed; the helper checks what it reads.
+        untyped(unsafe { self.context.add(position & 7) }.cast()) == 0
     }
 
     /// The verdict of the program before this one on the same hook; 0 when there was none.
@@ -232,17 +291,24 @@ impl Task {
         self.read(Field::TaskStart)
     }
 
+    /// Its command name, as two words.
+    #[inline(always)]
+    pub fn comm_words(self) -> [u64; COMM_LEN / 8] {
+        let place = self.embedded(Field::TaskComm).cast::<u64>();
+        // SAFETY: `comm` is 16 bytes long; as in `read`.
+        unsafe {
+            [
+                core::ptr::read_volatile(place),
+                core::ptr::read_volatile(place.add(1)),
+            ]
+        }
+    }
+
     /// Its command name.
     #[inline(always)]
     pub fn comm(self) -> [u8; COMM_LEN] {
-        let words: [u64; COMM_LEN / 8] = [
-            // SAFETY: `comm` is 16 bytes long; as in `read`.
-            unsafe { core::ptr::read_volatile(self.embedded(Field::TaskComm).cast()) },
-            // SAFETY: as above.
-            unsafe { core::ptr::read_volatile(self.embedded(Field::TaskComm).add(8).cast()) },
-        ];
         // SAFETY: both are 16 bytes of plain integers.
-        unsafe { core::mem::transmute(words) }
+        unsafe { core::mem::transmute(self.comm_words()) }
     }
 
     /// Its effective user in the first user namespace; the highest number when there is none.
@@ -339,6 +405,13 @@ impl Dentry {
     #[inline(always)]
     pub fn inode(self) -> Option<Inode> {
         Inode::from_pointer(self.read(Field::DentryInode))
+    }
+
+    /// Whether it names something. The verifier takes a dentry for one that always does (as
+    /// with [`Arguments::is_null`]), and where a file is renamed to it does not.
+    #[inline(always)]
+    pub fn exists(self) -> bool {
+        untyped(self.embedded(Field::DentryInode)) != 0
     }
 
     /// Its file system.

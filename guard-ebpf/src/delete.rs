@@ -77,7 +77,7 @@ pub fn inode_rename(context: LsmContext) -> i32 {
         return away;
     }
     let over = Dentry::from_argument(arguments.get(1));
-    if over.inode().is_none() {
+    if !over.exists() {
         return 0;
     }
     judge::file(delete(session, FLAG_RENAME), over)

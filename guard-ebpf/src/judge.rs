@@ -3,14 +3,15 @@
 //!
 //! Callers have found the session and know that the target is not its own.
 
-use guard_ebpf::automaton::{Row, Start, StartKey};
-use guard_ebpf::decision::{Decision, Matched, asks_for, decide};
+use guard_ebpf::automaton::{DEAD, Row, Start, StartKey};
+use guard_ebpf::bits::Bits;
+use guard_ebpf::decision::{Candidates, Decision};
 use guard_ebpf::operation::{MAX_OPERATIONS, Operation, Reason, Verdict};
 use guard_ebpf::policy::{Policy, Selector, UserKey};
 use guard_ebpf::record::{FLAG_DIRECTORY, Header, Kind};
 use guard_ebpf::session::QUIET;
 
-use crate::access::{Dentry, SuperBlock, Task};
+use crate::access::{Dentry, SuperBlock, Task, forget};
 use crate::identity::{add, counters};
 use crate::maps::{GUARDS, POLICIES, ROWS, SESSIONS, STARTS, USERS};
 use crate::report::{self, Actor};
@@ -21,6 +22,9 @@ pub const EPERM: i32 = -1;
 
 /// `BPF_FS_MAGIC`: the file system that the engine is pinned in.
 const BPF_FS_MAGIC: u64 = 0xcafe_4a11;
+
+/// A clock tick as `/proc/PID/stat` counts it (`USER_HZ` is 100), in nanoseconds.
+const TICK: u64 = 10_000_000;
 
 /// What is done, apart from the target.
 #[derive(Clone, Copy)]
@@ -47,8 +51,8 @@ fn policy_of(session: u32) -> Option<(&'static Policy, u32)> {
 
 /// The row of the automaton with this number.
 #[inline(always)]
-fn row(number: u16) -> &'static Row {
-    ROWS.get(u32::from(number)).unwrap_or(&Row::EMPTY)
+fn row(number: u32) -> &'static Row {
+    ROWS.get(number).unwrap_or(&Row::EMPTY)
 }
 
 /// Where the policy's automaton starts on a file system.
@@ -68,67 +72,88 @@ fn start(policy: &Policy, slot: u32, file_system: SuperBlock) -> Start {
 #[inline(always)]
 fn is_guard(process: Task) -> bool {
     // SAFETY: a stale entry only ever protects too much.
-    unsafe { GUARDS.get(process.pid()) }.is_some_and(|&start| start == process.start())
+    unsafe { GUARDS.get(process.pid()) }.is_some_and(|&ticks| ticks == process.start() / TICK)
 }
 
-/// What a process satisfies, of what the policy asks for.
+/// The decision on an operation on a process.
 #[inline(always)]
-fn match_process(policy: &'static Policy, slot: u32, operation: Operation, task: Task) -> Matched {
-    let mut matched = Matched::default();
-    if asks_for(policy, operation, Selector::Executable)
-        && let Some(dentry) = task.executable()
-        && let Ok(depth) = walk::depth(dentry)
-    {
-        let start = start(policy, slot, dentry.super_block()).executable;
-        let end = row(walk::file(policy, start, dentry, depth));
-        matched.set(Selector::Executable, end.matches);
+fn decide_process(policy: &'static Policy, slot: u32, act: Act, task: Task) -> Outcome {
+    let mut candidates = Candidates::about(policy, act.operation, act.signal);
+    if candidates.ask_for(policy, Selector::Executable) {
+        let mut end = u32::from(DEAD);
+        if let Some(dentry) = task.executable()
+            && let Ok(depth) = walk::depth(dentry)
+        {
+            let start = start(policy, slot, dentry.super_block()).executable;
+            end = walk::file(slot, start, dentry, depth);
+        }
+        candidates.narrow(policy, Selector::Executable, row(end).matches);
     }
-    if asks_for(policy, operation, Selector::Name) {
-        let end = row(walk::name(policy, &task.leader().comm()));
-        matched.set(Selector::Name, end.matches);
+    if candidates.ask_for(policy, Selector::Name) {
+        let end = walk::name(slot, task.leader().comm_words());
+        candidates.narrow(policy, Selector::Name, row(end).matches);
     }
-    if asks_for(policy, operation, Selector::User) {
+    if candidates.ask_for(policy, Selector::User) {
         let key = UserKey {
             slot,
             uid: task.euid(),
         };
         // SAFETY: as in `start`.
-        if let Some(&clauses) = unsafe { USERS.get(key) } {
-            matched.set(Selector::User, clauses);
+        let clauses = unsafe { USERS.get(key) }.copied().unwrap_or(Bits::NONE);
+        candidates.narrow(policy, Selector::User, clauses);
+    }
+    if candidates.ask_for(policy, Selector::Cgroup) {
+        let mut end = u32::from(DEAD);
+        if let Some(node) = task.cgroup() {
+            end = walk::cgroup(slot, policy.cgroup_start, node);
         }
+        candidates.narrow(policy, Selector::Cgroup, row(end).matches);
     }
-    if asks_for(policy, operation, Selector::Cgroup)
-        && let Some(node) = task.cgroup()
-    {
-        let end = row(walk::cgroup(policy, node));
-        matched.set(Selector::Cgroup, end.matches);
+    let outcome = conclude_candidates(slot, candidates);
+    // No policy and no mode can lift this; it is only asked where one tried.
+    if outcome.verdict() != Verdict::Deny as u8 && is_guard(task.leader()) {
+        Outcome::of(Decision::deny(Reason::GuardProcess))
+    } else {
+        outcome
     }
-    matched
+}
+
+/// Packs a decision into a number.
+#[inline(always)]
+fn pack(decision: Decision) -> u32 {
+    decision.verdict as u32 | (decision.reason as u32) << 8 | u32::from(decision.rule) << 16
+}
+
+/// The decision of the policy in a slot on the candidates that are left, packed. A global
+/// function: the verifier looks at it once.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn decide(slot: u32, low: u64, high: u64) -> u32 {
+    match POLICIES.get(slot) {
+        Some(policy) => pack(Candidates::from_bits(Bits([low, high])).decide(policy)),
+        None => pack(Decision::deny(Reason::Error)),
+    }
+}
+
+/// The outcome for the candidates that are left.
+#[inline(always)]
+fn conclude_candidates(slot: u32, candidates: Candidates) -> Outcome {
+    let Bits([low, high]) = candidates.bits();
+    Outcome(decide(slot, low, high))
 }
 
 /// Judges an operation on a process that is not the session's own. Returns what the hook
 /// returns.
 #[inline(always)]
 pub fn process(act: Act, actor: &Actor, target: Task) -> i32 {
-    let (decision, policy) = match policy_of(act.session) {
-        None => (Decision::deny(Reason::Error), 0),
-        Some((policy, slot)) => {
-            let matched = match_process(policy, slot, act.operation, target);
-            let decision = decide(policy, act.operation, act.signal, &matched);
-            let decision = match decision.verdict {
-                // No policy and no mode can lift this; it is only asked where one tried.
-                Verdict::Allow | Verdict::Audit if is_guard(target.leader()) => {
-                    Decision::deny(Reason::GuardProcess)
-                }
-                _ => decision,
-            };
-            (decision, policy.id)
-        }
+    let (outcome, policy) = match policy_of(act.session) {
+        None => (Outcome::of(Decision::deny(Reason::Error)), 0),
+        Some((policy, slot)) => (decide_process(policy, slot, act, target), policy.id),
     };
-    if conclude(act, decision) {
-        report::process(&header(Kind::Process, act, decision, policy), actor, target);
+    if conclude(act, outcome) {
+        report::process(&outcome.header(Kind::Process, act, policy), actor, target);
     }
-    returned(decision)
+    outcome.returned()
 }
 
 /// Judges the removal of a file or directory. Returns what the hook returns.
@@ -139,14 +164,14 @@ pub fn file(act: Act, target: Dentry) -> i32 {
         flags: act.flags | if directory { FLAG_DIRECTORY } else { 0 },
         ..act
     };
-    let (decision, policy) = match policy_of(act.session) {
-        None => (Decision::deny(Reason::Error), 0),
+    let (outcome, policy) = match policy_of(act.session) {
+        None => (Outcome::of(Decision::deny(Reason::Error)), 0),
         Some((policy, slot)) => (decide_file(policy, slot, act, directory, target), policy.id),
     };
-    if conclude(act, decision) {
-        report::file(&header(Kind::File, act, decision, policy), target);
+    if conclude(act, outcome) {
+        report::file(&outcome.header(Kind::File, act, policy), target);
     }
-    returned(decision)
+    outcome.returned()
 }
 
 /// The decision on the removal of a file.
@@ -157,74 +182,91 @@ fn decide_file(
     act: Act,
     directory: bool,
     target: Dentry,
-) -> Decision {
+) -> Outcome {
     let file_system = target.super_block();
     if file_system.magic() == BPF_FS_MAGIC {
-        return Decision::deny(Reason::GuardPin);
+        return Outcome::of(Decision::deny(Reason::GuardPin));
     }
-    let mut matched = Matched::default();
-    match walk::depth(target) {
-        Err(reason) => return Decision::deny(reason),
-        Ok(depth) => {
-            if asks_for(policy, act.operation, Selector::Path) {
-                let start = start(policy, slot, file_system).path;
-                let end = row(walk::file(policy, start, target, depth));
-                let ancestors = if directory {
-                    end.ancestors
-                } else {
-                    Row::EMPTY.ancestors
-                };
-                matched.set(Selector::Path, end.matches.or(ancestors));
-            }
+    let depth = match walk::depth(target) {
+        Err(reason) => return Outcome::of(Decision::deny(reason)),
+        Ok(depth) => depth,
+    };
+    let mut candidates = Candidates::about(policy, act.operation, act.signal);
+    if candidates.ask_for(policy, Selector::Path) {
+        let start = start(policy, slot, file_system).path;
+        let end = row(walk::file(slot, start, target, depth));
+        let ancestors = if directory { end.ancestors } else { Bits::NONE };
+        candidates.narrow(policy, Selector::Path, end.matches.or(ancestors));
+    }
+    conclude_candidates(slot, candidates)
+}
+
+/// A packed decision, of which the verifier knows nothing (see [`forget`]).
+#[derive(Clone, Copy)]
+struct Outcome(u32);
+
+impl Outcome {
+    #[inline(always)]
+    fn of(decision: Decision) -> Self {
+        Self(forget(pack(decision)))
+    }
+
+    #[inline(always)]
+    fn verdict(self) -> u8 {
+        self.0 as u8
+    }
+
+    #[inline(always)]
+    fn reason(self) -> u8 {
+        (self.0 >> 8) as u8
+    }
+
+    /// What the hook returns.
+    #[inline(always)]
+    fn returned(self) -> i32 {
+        if self.verdict() == Verdict::Deny as u8 {
+            EPERM
+        } else {
+            0
         }
     }
-    decide(policy, act.operation, act.signal, &matched)
+
+    /// The record's header.
+    #[inline(always)]
+    fn header(self, kind: Kind, act: Act, policy: u32) -> Header {
+        Header {
+            kind: kind as u8,
+            operation: act.operation as u8,
+            verdict: self.verdict(),
+            reason: self.reason(),
+            rule: (self.0 >> 16) as u8,
+            signal: act.signal as u8,
+            flags: act.flags,
+            reserved: 0,
+            session: act.session,
+            policy,
+            time: report::now(),
+        }
+    }
 }
 
 /// Counts a decision. Returns whether it makes a record.
 #[inline(always)]
-fn conclude(act: Act, decision: Decision) -> bool {
+fn conclude(act: Act, outcome: Outcome) -> bool {
     let Some(counters) = counters(act.session) else {
         return false;
     };
     let verdict = if act.quiet {
         QUIET
     } else {
-        decision.verdict as usize
+        outcome.verdict() as usize & 3
     };
     add(
-        &mut counters.verdicts[act.operation as usize & (MAX_OPERATIONS - 1)][verdict & 3],
+        &mut counters.verdicts[act.operation as usize & (MAX_OPERATIONS - 1)][verdict],
         1,
     );
-    if matches!(decision.reason, Reason::Error | Reason::TooDeep) {
+    if outcome.reason() == Reason::Error as u8 || outcome.reason() == Reason::TooDeep as u8 {
         add(&mut counters.errors, 1);
     }
-    !act.quiet && !matches!(decision.verdict, Verdict::Allow)
-}
-
-/// What the hook returns.
-#[inline(always)]
-fn returned(decision: Decision) -> i32 {
-    match decision.verdict {
-        Verdict::Deny => EPERM,
-        Verdict::Allow | Verdict::Audit => 0,
-    }
-}
-
-/// The record's header.
-#[inline(always)]
-fn header(kind: Kind, act: Act, decision: Decision, policy: u32) -> Header {
-    Header {
-        kind: kind as u8,
-        operation: act.operation as u8,
-        verdict: decision.verdict as u8,
-        reason: decision.reason as u8,
-        rule: decision.rule,
-        signal: act.signal as u8,
-        flags: act.flags,
-        reserved: 0,
-        session: act.session,
-        policy,
-        time: report::now(),
-    }
+    !act.quiet && outcome.verdict() != Verdict::Allow as u8
 }

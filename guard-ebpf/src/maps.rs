@@ -91,7 +91,7 @@ pub static COUNTERS: HashMap<u32, Counters, { MAX_SESSIONS as usize }> = HashMap
 #[btf_map]
 pub static CGROUPS: HashMap<u64, u32, { MAX_SESSIONS as usize * 4 }> = HashMap::new();
 
-/// The guard's own processes: the pid to its start in nanoseconds since boot.
+/// The guard's own processes: the pid to its start in clock ticks since boot.
 #[btf_map]
 pub static GUARDS: HashMap<u32, u64, 1024> = HashMap::new();
 

@@ -1,9 +1,10 @@
 //! Records: what the kernel tells the user side through the ring buffer.
 //!
 //! Every record begins with a [`Header`], whose `kind` says what follows. Paths are
-//! written from the leaf to the root, each name followed by a `/`: `file/dir/top/`. The
+//! written from the leaf to the root, each name followed by a NUL: `file\0dir\0top\0`. The
 //! user side turns them round and puts the mount point in front. A path that does not fit
-//! has lost the end at the root, and says so in a flag.
+//! has lost the end at the root, and says so in a flag. A name that could not be read is
+//! empty; a length beyond the buffer means its end.
 
 use crate::abi::{COMM_LEN, NAME_MAX};
 

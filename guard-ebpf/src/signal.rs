@@ -54,7 +54,7 @@ pub fn task_kill(context: LsmContext) -> i32 {
     let signal = arguments.get(1) as u32;
     // With credentials the sender is not the task that runs: a USB request has completed,
     // and its signal goes to the process that made the request, and to nobody else.
-    if signal == 0 || arguments.get(2) != 0 || session_of(target) == session {
+    if signal == 0 || !arguments.is_null(2) || session_of(target) == session {
         return 0;
     }
     judge::process(send(session, signal), &Actor::Current, target)
