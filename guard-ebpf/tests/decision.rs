@@ -3,7 +3,7 @@
 
 use guard_ebpf::abi::MAX_SIGNAL;
 use guard_ebpf::bits::{Bits, MAX_CLAUSES};
-use guard_ebpf::decision::{Decision, Matched, asks_for, decide};
+use guard_ebpf::decision::{Candidates, Decision, Matched, decide};
 use guard_ebpf::operation::{Operation, Reason, Verdict};
 use guard_ebpf::policy::{Effect, MAX_RULES, MODE_AUDIT, MODE_ENFORCE, Policy, Selector};
 use proptest::prelude::*;
@@ -155,23 +155,28 @@ proptest! {
         }
     }
 
+    /// As the kernel goes about it: in any order, and only what somebody still asks for.
     #[test]
-    fn a_kind_that_is_not_asked_for_changes_nothing(
+    fn what_no_candidate_asks_for_need_not_be_looked_up(
         clauses in prop::collection::vec(clause(), 0..=MAX_CLAUSES),
         effects in prop::collection::vec(0..EFFECTS.len(), MAX_RULES),
+        order in Just(Selector::EVERY.to_vec()).prop_shuffle(),
         signal in 1..=MAX_SIGNAL,
     ) {
         let policy = policy(&clauses, &effects, false);
         let matched = matched(&clauses);
         for operation in Operation::EVERY {
-            let mut asked = Matched::default();
-            for kind in Selector::EVERY {
-                if asks_for(&policy, operation, kind) {
-                    asked.set(kind, matched.0[kind as usize]);
+            let mut candidates = Candidates::about(&policy, operation, signal);
+            for &kind in &order {
+                let concerns = kind.is_on_process() == operation.is_on_process();
+                if concerns && candidates.ask_for(&policy, kind) {
+                    candidates.narrow(&policy, kind, matched.0[kind as usize]);
                 }
             }
+            // On the way the candidates pass through memory as plain bits.
+            let candidates = Candidates::from_bits(candidates.bits());
             prop_assert_eq!(
-                decide(&policy, operation, signal, &asked),
+                candidates.decide(&policy),
                 decide(&policy, operation, signal, &matched)
             );
         }

@@ -262,19 +262,14 @@ fn key(bytes: Bytes<'_>, at: usize) -> Result<ExecutableKey, RecordError> {
     })
 }
 
-/// Turns a path from the leaf up (`file/dir/top/`) round.
+/// Turns a path from the leaf up (`file\0dir\0top\0`) round.
 fn path(bytes: Bytes<'_>, at: usize, length: u32, flags: u8) -> Result<FsPath, RecordError> {
-    let length = length as usize;
-    if length > PATH_BUFFER {
-        return Err(RecordError::Number {
-            field: "path length",
-            value: length as u32,
-        });
-    }
+    // A name that could not be read counts for more than it is, and is empty.
+    let length = (length as usize).min(PATH_BUFFER);
     bytes.needs(at + length)?;
     let leaf_first = &bytes.0[at..at + length];
     let names: Vec<&[u8]> = leaf_first
-        .split(|&byte| byte == b'/')
+        .split(|&byte| byte == 0)
         .filter(|name| !name.is_empty())
         .rev()
         .collect();

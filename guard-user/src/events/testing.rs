@@ -118,7 +118,10 @@ pub(crate) fn task(pid: u32, comm: &[u8]) -> Task {
 /// A path buffer from the leaf up, and its length.
 pub(crate) fn leaf_first(path: &[u8]) -> ([u8; PATH_BUFFER], u32) {
     let mut buffer = [b'?'; PATH_BUFFER];
-    buffer[..path.len()].copy_from_slice(path);
+    for (place, &byte) in buffer.iter_mut().zip(path) {
+        // Names are followed by a NUL; `/` reads better in a test.
+        *place = if byte == b'/' { 0 } else { byte };
+    }
     (buffer, path.len() as u32)
 }
 

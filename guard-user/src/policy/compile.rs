@@ -47,7 +47,7 @@ pub(crate) fn compile(
         ));
     }
     let mut compiler = Compiler {
-        translator: Translator { environment, host },
+        translator: Translator::new(environment, host),
         policy: Policy {
             mode: if ruleset.audit {
                 MODE_AUDIT

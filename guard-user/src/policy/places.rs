@@ -48,10 +48,22 @@ pub(crate) struct Place {
 /// Translates globs for one session.
 pub(crate) struct Translator<'load> {
     pub environment: &'load Environment,
-    pub host: &'load dyn Host,
+    host: &'load dyn Host,
+    /// The mounts that a rule which refuses reaches.
+    reachable: Vec<&'load Mount>,
 }
 
-impl Translator<'_> {
+impl<'load> Translator<'load> {
+    /// A translator for a session on a host.
+    pub fn new(environment: &'load Environment, host: &'load dyn Host) -> Self {
+        let mounts = environment.mounts_now.seen();
+        Self {
+            environment,
+            host,
+            reachable: mounts.filter(|mount| !mount.is_deleted()).collect(),
+        }
+    }
+
     /// The places of a glob of a rule that refuses.
     pub fn wide(&self, glob: &PathGlob) -> Vec<Place> {
         let mut places = Vec::new();
@@ -125,10 +137,7 @@ impl Translator<'_> {
             .iter()
             .position(|part| *part == Part::AnyDepth)
             .unwrap_or(glob.len());
-        for mount in self.environment.mounts_now.seen() {
-            if mount.is_deleted() {
-                continue;
-            }
+        for mount in &self.reachable {
             let mut add = |rest: &[Part], ancestor| {
                 places.push(Place {
                     device: Device::Known(mount.device),
