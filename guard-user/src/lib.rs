@@ -1,3 +1,6 @@
 //! Guard's user side: what stands behind the command `guard`.
 //!
 //! Data flows one way: YAML → document → compiled policy → maps → decision → record → event.
+
+pub mod policy;
+pub mod system;

@@ -1,0 +1,3 @@
+//! Policies: YAML → document → compiled policy.
+
+pub mod compiled;
