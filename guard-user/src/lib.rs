@@ -2,5 +2,6 @@
 //!
 //! Data flows one way: YAML → document → compiled policy → maps → decision → record → event.
 
+pub mod events;
 pub mod policy;
 pub mod system;

@@ -1,3 +1,7 @@
 //! Wrappers around what the operating system offers, without any policy of their own.
 
+pub mod cgroups;
+pub mod clock;
 pub mod mounts;
+pub mod processes;
+pub mod users;
