@@ -2,6 +2,9 @@
 //!
 //! Data flows one way: YAML → document → compiled policy → maps → decision → record → event.
 
+pub mod cli;
 pub mod events;
 pub mod policy;
+pub mod server;
+pub mod session;
 pub mod system;

@@ -147,7 +147,13 @@ impl Exec<'_> {
     fn exec(&self) -> Errno {
         // SAFETY: all strings end with a NUL and all arrays with a null, and the plan that
         // they point into outlives the call.
-        unsafe { libc::execve(self.program.as_ptr(), self.argv.as_ptr(), self.envp.as_ptr()) };
+        unsafe {
+            libc::execve(
+                self.program.as_ptr(),
+                self.argv.as_ptr(),
+                self.envp.as_ptr(),
+            )
+        };
         let error = Errno::last();
         if error == Errno::ENOEXEC {
             // A script without an interpreter line: `execvp` hands it to the shell.
@@ -295,7 +301,9 @@ impl Held {
             (spoken, _) => {
                 drop(gate);
                 reap(pid);
-                let why = spoken.err().map_or_else(String::new, |why| format!(": {why}"));
+                let why = spoken
+                    .err()
+                    .map_or_else(String::new, |why| format!(": {why}"));
                 Err(Failure::guard(format!(
                     "The process that was to become the command ended before its time{why}."
                 )))
@@ -365,7 +373,11 @@ mod tests {
     fn the_command_runs_with_its_arguments_and_environment_only() {
         let status = status_of(plan(
             "/bin/sh",
-            &["sh", "-c", "test \"$PATH\" = /usr/bin:/bin && test -z \"$HOME\" && exit 7"],
+            &[
+                "sh",
+                "-c",
+                "test \"$PATH\" = /usr/bin:/bin && test -z \"$HOME\" && exit 7",
+            ],
         ));
         assert!(matches!(status, WaitStatus::Exited(_, 7)), "{status:?}");
     }
@@ -448,9 +460,13 @@ mod tests {
         }
         let plan = Plan::new(
             "/bin/sh".into(),
-            ["sh", "-c", "test \"$(id -u):$(id -g):$(id -G)\" = '65534:65533:65533 65532'"]
-                .map(OsString::from)
-                .to_vec(),
+            [
+                "sh",
+                "-c",
+                "test \"$(id -u):$(id -g):$(id -G)\" = '65534:65533:65533 65532'",
+            ]
+            .map(OsString::from)
+            .to_vec(),
             vec![("PATH".into(), "/usr/bin:/bin".into())],
             Some(Credentials {
                 uid: Uid::from_raw(65534),

@@ -172,7 +172,9 @@ mod tests {
                 let exit = (|| {
                     let held = plan.fork()?;
                     let supervisor = Supervisor::new()?;
-                    let command = held.release(None).map_err(io::Error::other)?;
+                    let command = held
+                        .release(None)
+                        .map_err(|failure| io::Error::other(failure.message))?;
                     supervisor.wait(&command)
                 })();
                 end_as(exit.unwrap_or(Exit::Guard))
