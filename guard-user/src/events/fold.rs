@@ -1,0 +1,189 @@
+//! Folding: a burst of the same refusals becomes one event with an exact count.
+//!
+//! Records belong together when the same process met the same verdict for the same reason.
+//! A fold closes when it has been quiet for [`QUIET`] or open for [`LONGEST`], so whoever
+//! follows sees it soon, and a process that goes on for hours makes one line a second. Time
+//! comes from the caller.
+
+use super::event::{Judged, Target};
+use super::time::Time;
+use guard_ebpf::operation::{Operation, Reason, Verdict};
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
+
+/// A fold that nothing has joined for so long is closed.
+pub const QUIET: Duration = Duration::from_millis(200);
+
+/// A fold is closed after so long whatever happens.
+pub const LONGEST: Duration = Duration::from_secs(1);
+
+/// How many targets an event shows beside the first.
+pub const EXAMPLES: usize = 8;
+
+/// How many targets of one event are told apart. Its count stays exact beyond that.
+pub const MAX_TOLD_APART: usize = 1024;
+
+/// How many folds can be open at once; then the oldest is closed early.
+pub const MAX_OPEN: usize = 256;
+
+/// What records of one fold have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Key {
+    /// The session.
+    pub session: u32,
+    /// The policy, which the rule's index belongs to.
+    pub policy: u32,
+    /// The operation.
+    pub operation: Operation,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// The reason.
+    pub reason: Reason,
+    /// The rule.
+    pub rule: u8,
+    /// The signal.
+    pub signal: u8,
+    /// Whether programs provoke it in passing.
+    pub quiet: bool,
+    /// The actor: its pid and start time.
+    pub actor: (u32, u64),
+}
+
+/// What tells targets apart: pid and start time, or device and inode.
+pub type Identity = (u64, u64);
+
+/// What became of a record that was to join a fold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Joined {
+    /// No such fold is open: [`Folder::open`] one.
+    Not,
+    /// It was counted.
+    Counted,
+    /// It was counted, and its target is one of the first: [`Folder::example`].
+    Wanted,
+}
+
+/// A closed fold, to become an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Closed {
+    /// What it was of.
+    pub key: Key,
+    /// When it began.
+    pub time: Time,
+    /// The session's name.
+    pub session: Option<String>,
+    /// When its last record was made, in nanoseconds since boot.
+    pub last: u64,
+    /// All the rest; `until` is not set.
+    pub judged: Box<Judged>,
+}
+
+#[derive(Debug)]
+struct Open {
+    number: u64,
+    opened: Instant,
+    touched: Instant,
+    told_apart: HashSet<Identity>,
+    closed: Closed,
+}
+
+impl Open {
+    fn due(&self) -> Instant {
+        (self.touched + QUIET).min(self.opened + LONGEST)
+    }
+
+    fn close(mut self) -> Closed {
+        self.closed.judged.others = self.told_apart.len().saturating_sub(1) as u64;
+        self.closed
+    }
+}
+
+/// The open folds.
+#[derive(Debug, Default)]
+pub struct Folder {
+    open: HashMap<Key, Open>,
+    opened: u64,
+}
+
+impl Folder {
+    /// Counts a record (made at `time`, in nanoseconds since boot) in the fold that it
+    /// belongs to.
+    pub fn join(&mut self, key: &Key, target: Identity, time: u64, now: Instant) -> Joined {
+        let Some(open) = self.open.get_mut(key) else {
+            return Joined::Not;
+        };
+        // A fold that should have been closed by now takes nothing more.
+        if open.due() <= now {
+            return Joined::Not;
+        }
+        open.touched = now;
+        open.closed.judged.count += 1;
+        open.closed.last = open.closed.last.max(time);
+        let is_new = open.told_apart.len() < MAX_TOLD_APART && open.told_apart.insert(target);
+        if is_new && open.closed.judged.targets.len() < EXAMPLES {
+            Joined::Wanted
+        } else {
+            Joined::Counted
+        }
+    }
+
+    /// Adds a target to those that a fold shows.
+    pub fn example(&mut self, key: &Key, target: Target) {
+        if let Some(open) = self.open.get_mut(key) {
+            open.closed.judged.targets.push(target);
+        }
+    }
+
+    /// Opens a fold with its first record. What has to be closed for it comes back: one of
+    /// the same kind, or the oldest when there are too many.
+    pub fn open(&mut self, first: Closed, target: Identity, now: Instant) -> Option<Closed> {
+        let key = first.key;
+        let mut in_the_way = self.open.remove(&key);
+        if in_the_way.is_none() && self.open.len() >= MAX_OPEN {
+            let oldest = self.open.values().min_by_key(|open| open.number);
+            let oldest = oldest.map(|open| open.closed.key);
+            in_the_way = oldest.and_then(|key| self.open.remove(&key));
+        }
+        self.opened += 1;
+        let open = Open {
+            number: self.opened,
+            opened: now,
+            touched: now,
+            told_apart: HashSet::from([target]),
+            closed: first,
+        };
+        self.open.insert(key, open);
+        in_the_way.map(Open::close)
+    }
+
+    /// Closes what is due, in the order in which it was opened.
+    pub fn close_due(&mut self, now: Instant) -> Vec<Closed> {
+        self.close_where(|open| open.due() <= now)
+    }
+
+    /// Closes all folds of a session.
+    pub fn close_session(&mut self, session: u32) -> Vec<Closed> {
+        self.close_where(|open| open.closed.key.session == session)
+    }
+
+    /// Closes all folds.
+    pub fn close_all(&mut self) -> Vec<Closed> {
+        self.close_where(|_| true)
+    }
+
+    /// When the next fold is due.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.open.values().map(Open::due).min()
+    }
+
+    fn close_where(&mut self, which: impl Fn(&Open) -> bool) -> Vec<Closed> {
+        let mut closed: Vec<Open> = self
+            .open
+            .extract_if(|_, open| which(open))
+            .map(|(_, open)| open)
+            .collect();
+        closed.sort_by_key(|open| open.number);
+        closed.into_iter().map(Open::close).collect()
+    }
+}

@@ -1,0 +1,59 @@
+//! The real machine behind the resolver.
+
+use super::resolve::Host;
+use crate::system::cgroups::Cgroups;
+use crate::system::mounts::Mounts;
+use crate::system::{clock, processes, users};
+use guard_ebpf::record::Task;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The machine that this process runs on.
+#[derive(Debug, Default)]
+pub struct Machine {
+    mounts: Mounts,
+    cgroups: Option<Cgroups>,
+}
+
+impl Machine {
+    /// A machine whose mounts will be read when they are first needed.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
+
+impl Host for Machine {
+    fn visible(&mut self, device: u32, path: &[u8]) -> Option<PathBuf> {
+        self.mounts.visible(device, path)
+    }
+
+    fn reread_mounts(&mut self) {
+        // Without a readable table the one before is the best there is.
+        if let Ok(mounts) = Mounts::read() {
+            self.mounts = mounts;
+        }
+    }
+
+    fn executable(&mut self, task: &Task) -> Option<PathBuf> {
+        processes::executable(task.pid, task.start, task.executable.inode)
+    }
+
+    fn cgroup(&mut self, id: u64) -> Option<PathBuf> {
+        if self.cgroups.is_none() {
+            self.cgroups = Mounts::read()
+                .and_then(|mounts| Cgroups::open(&mounts))
+                .ok();
+        }
+        self.cgroups.as_ref()?.path(id)
+    }
+
+    fn user(&mut self, uid: u32) -> Option<String> {
+        // A directory that can't be read costs the name, not the event.
+        users::by_uid(uid).ok().flatten().map(|user| user.name)
+    }
+
+    fn boot_time(&mut self) -> Duration {
+        clock::boot_time()
+    }
+}

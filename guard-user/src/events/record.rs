@@ -1,0 +1,325 @@
+//! The codec: bytes from the ring buffer become a checked [`Record`].
+//!
+//! The layouts are those of [`guard_ebpf::record`]; fields are read at their offsets, so
+//! neither alignment nor the values of the bytes are trusted. Whatever doesn't fit is an
+//! error that the pipeline counts, never a panic.
+
+use guard_ebpf::operation::{Operation, Reason, Verdict};
+use guard_ebpf::policy::MAX_RULES;
+use guard_ebpf::record::{
+    ExecutableKey, ExecutableRecord, FLAG_DIRECTORY, FLAG_QUIET, FLAG_RENAME, FLAG_TRUNCATED,
+    FileRecord, Header, Kind, PATH_BUFFER, ProcessRecord, Task,
+};
+use std::mem::offset_of;
+
+/// A record, checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Record {
+    /// An operation on a process.
+    Process {
+        /// What happened.
+        what: What,
+        /// Who did it.
+        actor: Task,
+        /// To whom.
+        target: Task,
+    },
+    /// An operation on a file.
+    File {
+        /// What happened.
+        what: What,
+        /// Who did it.
+        actor: Task,
+        /// To what.
+        target: FileTarget,
+    },
+    /// The path of an executable that other records name by its key.
+    Executable {
+        /// The executable.
+        key: ExecutableKey,
+        /// Its path.
+        path: FsPath,
+    },
+    /// The last task of a session has ended.
+    Ended {
+        /// The session.
+        session: u32,
+        /// When, in nanoseconds since boot.
+        time: u64,
+    },
+}
+
+/// What every operation has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct What {
+    /// The operation.
+    pub operation: Operation,
+    /// What became of it.
+    pub verdict: Verdict,
+    /// Why.
+    pub reason: Reason,
+    /// The rule's index, for [`Reason::Rule`].
+    pub rule: u8,
+    /// The signal's number, for [`Operation::Signal`]; otherwise 0.
+    pub signal: u8,
+    /// Whether programs provoke this in passing (`PTRACE_MODE_NOAUDIT`).
+    pub quiet: bool,
+    /// The session.
+    pub session: u32,
+    /// The policy.
+    pub policy: u32,
+    /// When, in nanoseconds since boot, suspend included.
+    pub time: u64,
+}
+
+/// A file as the target of an operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileTarget {
+    /// The inode's number; 0 when unknown.
+    pub inode: u64,
+    /// The file system's device number, `major << 20 | minor`.
+    pub device: u32,
+    /// Where the file lies on it.
+    pub path: FsPath,
+    /// Whether it is a directory.
+    pub directory: bool,
+    /// Whether it was to be renamed away or replaced, not unlinked.
+    pub rename: bool,
+}
+
+/// A path on one file system.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FsPath {
+    /// From the root to the leaf, without a slash at either end; the root itself is empty.
+    pub bytes: Vec<u8>,
+    /// Whether its beginning is missing.
+    pub truncated: bool,
+}
+
+/// Why bytes are no record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordError {
+    /// Fewer bytes than the layout has.
+    Short {
+        /// How many there are.
+        length: usize,
+        /// How many there have to be.
+        needed: usize,
+    },
+    /// A number that nothing stands for.
+    Number {
+        /// The field.
+        field: &'static str,
+        /// Its value.
+        value: u32,
+    },
+    /// An operation on a process in the record of a file, or the other way round.
+    Mismatch(Operation),
+}
+
+impl std::fmt::Display for RecordError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Short { length, needed } => {
+                write!(f, "a record of {length} bytes where {needed} are needed")
+            }
+            Self::Number { field, value } => {
+                write!(f, "a record whose {field} is {value}, which means nothing")
+            }
+            Self::Mismatch(operation) => {
+                let name = operation.name();
+                write!(f, "a record of {name} with a target of the wrong kind")
+            }
+        }
+    }
+}
+
+impl std::error::Error for RecordError {}
+
+impl Record {
+    /// Decodes what the kernel wrote.
+    ///
+    /// Bytes after the record are ignored, and the unused end of a path's buffer may be
+    /// missing.
+    pub fn decode(bytes: &[u8]) -> Result<Self, RecordError> {
+        let bytes = Bytes(bytes);
+        bytes.needs(size_of::<Header>())?;
+        let number = bytes.byte(offset_of!(Header, kind))?;
+        let kind = [Kind::Process, Kind::File, Kind::Executable, Kind::Ended]
+            .into_iter()
+            .find(|kind| *kind as u8 == number)
+            .ok_or(RecordError::Number {
+                field: "kind",
+                value: number.into(),
+            })?;
+        match kind {
+            Kind::Process => process(bytes),
+            Kind::File => file(bytes),
+            Kind::Executable => executable(bytes),
+            Kind::Ended => Ok(Self::Ended {
+                session: bytes.u32(offset_of!(Header, session))?,
+                time: bytes.u64(offset_of!(Header, time))?,
+            }),
+        }
+    }
+}
+
+fn process(bytes: Bytes<'_>) -> Result<Record, RecordError> {
+    bytes.needs(size_of::<ProcessRecord>())?;
+    let what = what(bytes)?;
+    if !what.operation.is_on_process() {
+        return Err(RecordError::Mismatch(what.operation));
+    }
+    Ok(Record::Process {
+        what,
+        actor: task(bytes, offset_of!(ProcessRecord, actor))?,
+        target: task(bytes, offset_of!(ProcessRecord, target))?,
+    })
+}
+
+fn file(bytes: Bytes<'_>) -> Result<Record, RecordError> {
+    bytes.needs(offset_of!(FileRecord, path))?;
+    let what = what(bytes)?;
+    if what.operation.is_on_process() {
+        return Err(RecordError::Mismatch(what.operation));
+    }
+    let flags = bytes.byte(offset_of!(Header, flags))?;
+    let length = bytes.u32(offset_of!(FileRecord, length))?;
+    Ok(Record::File {
+        what,
+        actor: task(bytes, offset_of!(FileRecord, actor))?,
+        target: FileTarget {
+            inode: bytes.u64(offset_of!(FileRecord, inode))?,
+            device: bytes.u32(offset_of!(FileRecord, device))?,
+            path: path(bytes, offset_of!(FileRecord, path), length, flags)?,
+            directory: flags & FLAG_DIRECTORY != 0,
+            rename: flags & FLAG_RENAME != 0,
+        },
+    })
+}
+
+fn executable(bytes: Bytes<'_>) -> Result<Record, RecordError> {
+    bytes.needs(offset_of!(ExecutableRecord, path))?;
+    let flags = bytes.byte(offset_of!(Header, flags))?;
+    let length = bytes.u32(offset_of!(ExecutableRecord, length))?;
+    Ok(Record::Executable {
+        key: key(bytes, offset_of!(ExecutableRecord, executable))?,
+        path: path(bytes, offset_of!(ExecutableRecord, path), length, flags)?,
+    })
+}
+
+fn what(bytes: Bytes<'_>) -> Result<What, RecordError> {
+    let wrong = |field, value: u8| RecordError::Number {
+        field,
+        value: value.into(),
+    };
+    let number = bytes.byte(offset_of!(Header, operation))?;
+    let operation = Operation::from_number(number).ok_or(wrong("operation", number))?;
+    let number = bytes.byte(offset_of!(Header, verdict))?;
+    let verdict = Verdict::from_number(number).ok_or(wrong("verdict", number))?;
+    let number = bytes.byte(offset_of!(Header, reason))?;
+    let reason = Reason::from_number(number).ok_or(wrong("reason", number))?;
+    let rule = bytes.byte(offset_of!(Header, rule))?;
+    if usize::from(rule) >= MAX_RULES {
+        return Err(wrong("rule", rule));
+    }
+    let signal = bytes.byte(offset_of!(Header, signal))?;
+    if u32::from(signal) > guard_ebpf::abi::MAX_SIGNAL {
+        return Err(wrong("signal", signal));
+    }
+    Ok(What {
+        operation,
+        verdict,
+        reason,
+        rule,
+        signal: if operation == Operation::Signal {
+            signal
+        } else {
+            0
+        },
+        quiet: bytes.byte(offset_of!(Header, flags))? & FLAG_QUIET != 0,
+        session: bytes.u32(offset_of!(Header, session))?,
+        policy: bytes.u32(offset_of!(Header, policy))?,
+        time: bytes.u64(offset_of!(Header, time))?,
+    })
+}
+
+fn task(bytes: Bytes<'_>, at: usize) -> Result<Task, RecordError> {
+    Ok(Task {
+        pid: bytes.u32(at + offset_of!(Task, pid))?,
+        tid: bytes.u32(at + offset_of!(Task, tid))?,
+        uid: bytes.u32(at + offset_of!(Task, uid))?,
+        reserved: 0,
+        start: bytes.u64(at + offset_of!(Task, start))?,
+        executable: key(bytes, at + offset_of!(Task, executable))?,
+        cgroup: bytes.u64(at + offset_of!(Task, cgroup))?,
+        comm: bytes.array(at + offset_of!(Task, comm))?,
+    })
+}
+
+fn key(bytes: Bytes<'_>, at: usize) -> Result<ExecutableKey, RecordError> {
+    Ok(ExecutableKey {
+        inode: bytes.u64(at + offset_of!(ExecutableKey, inode))?,
+        device: bytes.u32(at + offset_of!(ExecutableKey, device))?,
+        reserved: 0,
+    })
+}
+
+/// Turns a path from the leaf up (`file/dir/top/`) round.
+fn path(bytes: Bytes<'_>, at: usize, length: u32, flags: u8) -> Result<FsPath, RecordError> {
+    let length = length as usize;
+    if length > PATH_BUFFER {
+        return Err(RecordError::Number {
+            field: "path length",
+            value: length as u32,
+        });
+    }
+    bytes.needs(at + length)?;
+    let leaf_first = &bytes.0[at..at + length];
+    let names: Vec<&[u8]> = leaf_first
+        .split(|&byte| byte == b'/')
+        .filter(|name| !name.is_empty())
+        .rev()
+        .collect();
+    Ok(FsPath {
+        bytes: names.join(&b'/'),
+        truncated: flags & FLAG_TRUNCATED != 0,
+    })
+}
+
+/// Reads at offsets, in the machine's own byte order: the kernel that wrote runs on it.
+#[derive(Clone, Copy)]
+struct Bytes<'a>(&'a [u8]);
+
+impl Bytes<'_> {
+    fn needs(self, needed: usize) -> Result<(), RecordError> {
+        let length = self.0.len();
+        if length < needed {
+            return Err(RecordError::Short { length, needed });
+        }
+        Ok(())
+    }
+
+    fn array<const N: usize>(self, at: usize) -> Result<[u8; N], RecordError> {
+        self.needs(at + N)?;
+        let mut array = [0; N];
+        array.copy_from_slice(&self.0[at..at + N]);
+        Ok(array)
+    }
+
+    fn byte(self, at: usize) -> Result<u8, RecordError> {
+        self.array::<1>(at).map(|[byte]| byte)
+    }
+
+    fn u32(self, at: usize) -> Result<u32, RecordError> {
+        self.array(at).map(u32::from_ne_bytes)
+    }
+
+    fn u64(self, at: usize) -> Result<u64, RecordError> {
+        self.array(at).map(u64::from_ne_bytes)
+    }
+}
+
+#[cfg(test)]
+#[path = "record_tests.rs"]
+mod tests;

@@ -1,0 +1,200 @@
+//! Records as the kernel writes them, and a machine that is made up, for the tests.
+
+use super::resolve::Host;
+use super::time::Time;
+use guard_ebpf::operation::{Operation, Reason, Verdict};
+use guard_ebpf::record::{
+    ExecutableKey, ExecutableRecord, FileRecord, Header, Kind, PATH_BUFFER, ProcessRecord, Task,
+};
+use std::path::{Path, PathBuf};
+
+/// The bytes of a value of a layout.
+pub(crate) trait Layout {
+    /// The layout's bytes, as the ring buffer holds them.
+    fn bytes(&self) -> Vec<u8>;
+}
+
+macro_rules! fields {
+    ($value:expr, $($field:ident),+) => {{
+        let mut bytes = Vec::new();
+        $(bytes.extend($value.$field.bytes());)+
+        bytes
+    }};
+}
+
+macro_rules! integers {
+    ($($kind:ty),+) => {$(
+        impl Layout for $kind {
+            fn bytes(&self) -> Vec<u8> {
+                self.to_ne_bytes().to_vec()
+            }
+        }
+    )+};
+}
+
+integers!(u8, u32, u64);
+
+impl<const N: usize> Layout for [u8; N] {
+    fn bytes(&self) -> Vec<u8> {
+        self.to_vec()
+    }
+}
+
+impl Layout for Header {
+    fn bytes(&self) -> Vec<u8> {
+        fields!(
+            self, kind, operation, verdict, reason, rule, signal, flags, reserved, session, policy,
+            time
+        )
+    }
+}
+
+impl Layout for ExecutableKey {
+    fn bytes(&self) -> Vec<u8> {
+        fields!(self, inode, device, reserved)
+    }
+}
+
+impl Layout for Task {
+    fn bytes(&self) -> Vec<u8> {
+        fields!(
+            self, pid, tid, uid, reserved, start, executable, cgroup, comm
+        )
+    }
+}
+
+impl Layout for ProcessRecord {
+    fn bytes(&self) -> Vec<u8> {
+        fields!(self, header, actor, target)
+    }
+}
+
+impl Layout for FileRecord {
+    fn bytes(&self) -> Vec<u8> {
+        fields!(self, header, actor, inode, device, length, path)
+    }
+}
+
+impl Layout for ExecutableRecord {
+    fn bytes(&self) -> Vec<u8> {
+        fields!(self, header, executable, length, reserved, path)
+    }
+}
+
+/// A refused operation of session 1 under no rule.
+pub(crate) fn header(kind: Kind, operation: Operation) -> Header {
+    Header {
+        kind: kind as u8,
+        operation: operation as u8,
+        verdict: Verdict::Deny as u8,
+        reason: Reason::Default as u8,
+        session: 1,
+        policy: 1,
+        time: 5_000_000_000,
+        ..Header::default()
+    }
+}
+
+/// A process of user 1000 with one thread.
+pub(crate) fn task(pid: u32, comm: &[u8]) -> Task {
+    let mut padded = [0; 16];
+    padded[..comm.len()].copy_from_slice(comm);
+    Task {
+        pid,
+        tid: pid,
+        uid: 1000,
+        start: u64::from(pid) * 10_000_000,
+        executable: ExecutableKey {
+            inode: 7,
+            device: 254 << 20,
+            reserved: 0,
+        },
+        cgroup: 42,
+        comm: padded,
+        ..Task::default()
+    }
+}
+
+/// A path buffer from the leaf up, and its length.
+pub(crate) fn leaf_first(path: &[u8]) -> ([u8; PATH_BUFFER], u32) {
+    let mut buffer = [b'?'; PATH_BUFFER];
+    buffer[..path.len()].copy_from_slice(path);
+    (buffer, path.len() as u32)
+}
+
+/// A signal that `pkill` (pid 4312) of session 1 sent.
+pub(crate) fn signal(target: Task, signal: u8) -> ProcessRecord {
+    ProcessRecord {
+        header: Header {
+            signal,
+            ..header(Kind::Process, Operation::Signal)
+        },
+        actor: task(4312, b"pkill"),
+        target,
+    }
+}
+
+/// A deletion by `rm` (pid 4400) of session 1, on the device 254:0; `path` is from the
+/// leaf up.
+pub(crate) fn deletion(inode: u64, path: &[u8]) -> FileRecord {
+    let (path, length) = leaf_first(path);
+    FileRecord {
+        header: header(Kind::File, Operation::Delete),
+        actor: task(4400, b"rm"),
+        inode,
+        device: 254 << 20,
+        length,
+        path,
+    }
+}
+
+/// A machine with one disk (254:0), a user 1000 and a cgroup 42. It booted at 14:00 on
+/// 22 November 2026.
+#[derive(Debug, Default)]
+pub(crate) struct MadeUp {
+    /// How often the mount table was read again.
+    pub(crate) reread: u32,
+    /// Whether the disk 8:1 is mounted, once the table has been read again.
+    pub(crate) mounted: bool,
+    /// How often users were looked up.
+    pub(crate) asked: u32,
+}
+
+impl Host for MadeUp {
+    fn visible(&mut self, device: u32, path: &[u8]) -> Option<PathBuf> {
+        use std::os::unix::ffi::OsStrExt;
+        let path = Path::new(std::ffi::OsStr::from_bytes(path));
+        if device == 254 << 20 {
+            Some(Path::new("/").join(path))
+        } else if device == (8 << 20 | 1) && self.mounted && self.reread > 0 {
+            Some(Path::new("/mnt").join(path))
+        } else {
+            None
+        }
+    }
+
+    fn reread_mounts(&mut self) {
+        self.reread += 1;
+    }
+
+    fn executable(&mut self, task: &Task) -> Option<PathBuf> {
+        (task.pid == 812).then(|| "/usr/lib/postgresql/15/bin/postgres".into())
+    }
+
+    fn cgroup(&mut self, id: u64) -> Option<PathBuf> {
+        (id == 42).then(|| "/system.slice/postgresql.service".into())
+    }
+
+    fn user(&mut self, uid: u32) -> Option<String> {
+        self.asked += 1;
+        (uid == 1000).then(|| "ann".to_owned())
+    }
+
+    fn boot_time(&mut self) -> std::time::Duration {
+        std::time::Duration::from_millis(
+            Time::parse("2026-11-22T14:00:00Z")
+                .expect("a time")
+                .milliseconds() as u64,
+        )
+    }
+}
