@@ -56,6 +56,8 @@ pub trait Enforcer {
     fn counters(&self, session: u32) -> Result<Counters>;
     /// The session of a process; `None` for one that is not guarded or not there.
     fn session_of(&self, pid: u32) -> Result<Option<u32>>;
+    /// The processes of a session, wherever they have gone.
+    fn members(&self, session: u32) -> Result<Vec<u32>>;
     /// Makes a process one of guard's own, out of reach for every session.
     fn protect(&mut self, pid: u32) -> Result<()>;
     /// Takes that back.
@@ -68,8 +70,8 @@ pub trait Enforcer {
 
 /// The ring of records: readable (`epoll`) when there are any.
 pub trait RecordSource: AsRawFd {
-    /// Hands over all records that are there.
-    fn drain(&mut self, take: &mut dyn FnMut(&[u8]));
+    /// Hands over the records that are there, at most `limit`, and says how many.
+    fn drain(&mut self, limit: usize, take: &mut dyn FnMut(&[u8])) -> usize;
 }
 
 /// How a server comes to its engine.

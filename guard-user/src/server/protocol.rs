@@ -1,14 +1,17 @@
 //! What client and server say to each other: one JSON object a line, versioned.
 //!
 //! A client sends one request on a connection. The server answers with one response; after
-//! [`Response::Following`] come events until either side hangs up; and on the connection of
-//! a session's start the client may ask for its end ([`Request::Finish`]).
+//! [`Response::Following`] come events until either side hangs up. The client of a session
+//! stays connected until its command has ended, and tells so ([`Request::Finish`]) on the
+//! same connection, or with a new server on a new one.
 
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::enforcer::Features;
+use crate::events::filter::Filter;
 use crate::session::name::Name;
 
 /// The protocol's version. Client and server have to agree on it: they are one program, and
@@ -37,12 +40,17 @@ struct Envelope<Body> {
 pub enum Request {
     /// A session for the child whose pidfd comes with the line.
     Start(Start),
-    /// The command of this connection's session has ended: what is left, and what was
-    /// refused?
+    /// The command of a session has ended: what is left, and what was refused?
     Finish {
+        /// Which session.
+        session: Name,
+        /// The command's exit status, as a shell would see it.
+        status: i32,
         /// What becomes of other processes.
         remaining: Remaining,
     },
+    /// Proof that the engine can be loaded here and that it refuses.
+    Prove,
     /// What there is.
     Status,
     /// The end of a session, by force.
@@ -52,8 +60,8 @@ pub enum Request {
         /// How long processes may take to end by themselves, in milliseconds.
         grace: u64,
     },
-    /// Events as they happen.
-    Follow,
+    /// Events as they happen, those that the filter wants.
+    Follow(Filter),
 }
 
 /// A session that is asked for.
@@ -76,8 +84,8 @@ pub struct Start {
     pub home: PathBuf,
     /// The workspace, if any.
     pub workspace: Option<PathBuf>,
-    /// The policy files in their order, absolute paths; empty for the default policy.
-    pub policies: Vec<PathBuf>,
+    /// Names of presets and absolute paths, in their order; empty for the default policy.
+    pub policies: Vec<String>,
 }
 
 /// What becomes of a session's other processes when its command has ended.
@@ -112,9 +120,11 @@ pub enum Response {
     Finished {
         /// How many processes of the session are left.
         left: u64,
-        /// What was refused, in lines for people; empty when nothing was.
-        summary: Vec<String>,
+        /// What was refused, for people; none when nothing was.
+        summary: Option<String>,
     },
+    /// The engine was loaded and has refused what it must.
+    Proved(Features),
     /// What there is.
     Status(Box<Status>),
     /// A session has been ended.
@@ -162,7 +172,7 @@ pub struct Status {
     /// Whether the server stays without sessions.
     pub stays: bool,
     /// The engine; none before the first session.
-    pub engine: Option<super::enforcer::Features>,
+    pub engine: Option<Features>,
     /// Why the engine may not enforce what it should, if so.
     pub alarm: Option<String>,
     /// The sessions, the oldest first.
@@ -187,8 +197,8 @@ pub struct SessionStatus {
     pub uid: u32,
     /// The workspace, if any.
     pub workspace: Option<PathBuf>,
-    /// The policy files; empty for the default policy.
-    pub policies: Vec<PathBuf>,
+    /// Names of presets and paths of files; empty for the default policy.
+    pub policies: Vec<String>,
     /// The id of the policy in force.
     pub policy: u32,
     /// Why the files as they are now are not in force, if so.

@@ -40,8 +40,8 @@ pub struct SessionState {
     pub home: PathBuf,
     /// The workspace, if any.
     pub workspace: Option<PathBuf>,
-    /// The policy files as they were named, absolute; empty for the default policy.
-    pub policies: Vec<PathBuf>,
+    /// The policies: names of presets and absolute paths; empty for the default policy.
+    pub policies: Vec<String>,
     /// All files that the policy in force was read from, or that a mistake is in.
     pub files: Vec<PathBuf>,
     /// Why the files as they are now are not in force, if so.
@@ -50,7 +50,8 @@ pub struct SessionState {
     pub known: Vec<KnownPolicy>,
     /// Its cgroup.
     pub cgroup: SessionCgroup,
-    /// The mount table that the command was started in (`/proc/self/mountinfo`).
+    /// The mount table when it was started (`/proc/self/mountinfo`): what rules that let
+    /// something through go by.
     pub mounts: String,
 }
 

@@ -1,18 +1,14 @@
-//! The processes of a session, found by their label: wherever they have gone, they carry it.
+//! Which processes of a session still live.
 
 use std::fs;
 use std::path::Path;
 
-/// The living processes that `is_meant` picks out of `/proc`. Zombies, which only wait to
-/// be noticed by their parent, don't count.
-pub fn living(proc: &Path, is_meant: impl Fn(u32) -> bool) -> Vec<u32> {
-    let Ok(entries) = fs::read_dir(proc) else {
-        return Vec::new();
-    };
-    entries
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .filter(|&pid| is_meant(pid) && is_living(proc, pid))
+/// Those of some processes that live. Zombies, which only wait to be noticed by their
+/// parent, don't count.
+pub fn living(proc: &Path, pids: &[u32]) -> Vec<u32> {
+    pids.iter()
+        .copied()
+        .filter(|&pid| is_living(proc, pid))
         .collect()
 }
 
@@ -41,13 +37,12 @@ mod tests {
     }
 
     #[test]
-    fn zombies_and_strangers_are_left_out() {
+    fn zombies_and_those_that_are_gone_are_left_out() {
         let proc = tempfile::tempdir().unwrap();
         for (pid, stat) in [("1", "1 (a) S 0"), ("2", "2 (b) Z 1"), ("3", "3 (c) R 1")] {
             fs::create_dir(proc.path().join(pid)).unwrap();
             fs::write(proc.path().join(pid).join("stat"), stat).unwrap();
         }
-        fs::create_dir(proc.path().join("sys")).unwrap();
-        assert_eq!(living(proc.path(), |pid| pid < 3), [1]);
+        assert_eq!(living(proc.path(), &[1, 2, 3, 4]), [1, 3]);
     }
 }
