@@ -16,8 +16,11 @@
 
 pub mod bounded;
 pub mod event;
+pub mod filter;
 pub mod fold;
+pub mod history;
 mod json;
+pub mod log;
 pub mod machine;
 pub mod names;
 pub mod pipeline;
@@ -25,8 +28,12 @@ pub mod reasons;
 pub mod record;
 pub mod resolve;
 pub mod signals;
+pub mod summary;
+pub mod terminal;
 pub mod text;
 pub mod time;
 
 #[cfg(test)]
-pub(crate) mod testing;
+mod samples;
+#[cfg(test)]
+mod testing;

@@ -1,9 +1,7 @@
 //! The pipeline: records go in, events come out. It does no I/O but what its [`Host`]
 //! does; whoever drives it reads the ring buffer, the clock and the counters.
 
-use super::event::{
-    Body, Event, Judged, Level, Loss, Lost, Notice, Process, Target, VERSION,
-};
+use super::event::{Body, Event, Judged, Level, Loss, Lost, Notice, Process, Target, VERSION};
 use super::fold::{Closed, Folder, Identity, Joined, Key};
 use super::record::{Record, RecordError, What};
 use super::resolve::{Host, Resolver};
@@ -258,7 +256,10 @@ impl<H: Host> Pipeline<H> {
             self.malformed_said
                 .map_or(now, |said| said + MALFORMED_PAUSE)
         });
-        [self.folder.deadline(), malformed].into_iter().flatten().min()
+        [self.folder.deadline(), malformed]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     fn say_malformed(&mut self) {

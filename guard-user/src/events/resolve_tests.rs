@@ -21,7 +21,10 @@ fn a_file_is_shown_where_it_can_be_seen() {
     let mut resolver = Resolver::new(MadeUp::default());
     let now = Instant::now();
     let mut shown = |target: &FileTarget, connected| resolver.file(target, connected, now).path;
-    assert_eq!(shown(&file(DISK, b"home/ann/a", false), true), "/home/ann/a");
+    assert_eq!(
+        shown(&file(DISK, b"home/ann/a", false), true),
+        "/home/ann/a"
+    );
     assert_eq!(shown(&file(DISK, b"", false), true), "/");
     assert_eq!(shown(&file(DISK, b"deep/a", true), true), "…/deep/a");
     assert_eq!(shown(&file(DISK, b"a", false), false), "…/a");
@@ -40,7 +43,10 @@ fn the_rest_of_a_file_is_told() {
     target.directory = true;
     let file = resolver.file(&target, true, Instant::now());
     assert_eq!(file.device, "8:300");
-    assert_eq!((file.inode, file.how, file.directory), (None, How::Rename, true));
+    assert_eq!(
+        (file.inode, file.how, file.directory),
+        (None, How::Rename, true)
+    );
     assert_eq!(file.path, "<dev 8:300>/\u{fffd}");
     assert_eq!(file.raw["path"], "3c64657620383a3330303e2fff");
 }

@@ -175,7 +175,8 @@ mod tests {
 
     #[test]
     fn names_in_any_script_stand_for_themselves() {
-        for name in ["it's \"fine\"", "Müll", "写真", "ภาษาไทย", "🦀.rs", "a b"] {
+        for name in ["it's \"fine\"", "Müll", "写真", "ภาษาไทย", "🦀.rs", "a b"]
+        {
             assert_eq!(escaped(name.as_bytes()), name);
         }
         assert_eq!(width("写真"), 4);
@@ -203,7 +204,7 @@ mod tests {
         assert_eq!(shortened_path(path, 30), "/home/…/italy/IMG_0001.jpg");
         assert_eq!(shortened_path(path, 10), "…_0001.jpg");
         assert_eq!(
-            shortened_path("/very/long/directory/name/", 16),
+            shortened_path("/very/long/directory/name/", 20),
             "/very/…/name/"
         );
         assert_eq!(shortened("a sentence", 6), "a sen…");

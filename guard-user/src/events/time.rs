@@ -104,19 +104,32 @@ impl Time {
         )
     }
 
-    /// For file names: `20261122T140312Z`.
+    /// For file names: `20261122T140312345Z`.
     #[must_use]
     pub fn stamp(self) -> String {
-        let utc = TimeZone::UTC.to_datetime(self.timestamp());
-        format!(
-            "{:04}{:02}{:02}T{:02}{:02}{:02}Z",
-            utc.year(),
-            utc.month(),
-            utc.day(),
-            utc.hour(),
-            utc.minute(),
-            utc.second()
-        )
+        let mut stamp = self.to_string();
+        stamp.retain(|character| !matches!(character, '-' | ':' | '.'));
+        stamp
+    }
+
+    /// Reads what [`Self::stamp`] writes.
+    #[must_use]
+    pub fn parse_stamp(stamp: &str) -> Option<Self> {
+        let (date, time) = stamp.strip_suffix('Z')?.split_once('T')?;
+        if date.len() != 8 || time.len() != 9 || !stamp.is_ascii() {
+            return None;
+        }
+        Self::parse(&format!(
+            "{}-{}-{}T{}:{}:{}.{}Z",
+            &date[..4],
+            &date[4..6],
+            &date[6..],
+            &time[..2],
+            &time[2..4],
+            &time[4..6],
+            &time[6..]
+        ))
+        .ok()
     }
 
     fn timestamp(self) -> Timestamp {
@@ -197,7 +210,17 @@ mod tests {
         let time = Time::parse("2026-11-22T16:03:12.3456+02:00").expect("a time");
         assert_eq!(time.to_string(), "2026-11-22T14:03:12.345Z");
         assert_eq!(Time::parse(&time.to_string()), Ok(time));
-        assert_eq!(time.stamp(), "20261122T140312Z");
+        assert_eq!(time.stamp(), "20261122T140312345Z");
+        assert_eq!(Time::parse_stamp("20261122T140312345Z"), Some(time));
+        for wrong in [
+            "",
+            "T",
+            "20261122T140312Z",
+            "20261322T140312345Z",
+            "é261122T140312345Z",
+        ] {
+            assert_eq!(Time::parse_stamp(wrong), None, "{wrong}");
+        }
         let whole = Time::parse("2026-11-22T14:03:12Z").expect("a time");
         assert_eq!(whole.to_string(), "2026-11-22T14:03:12.000Z");
         assert_eq!(whole.clock_in(&TimeZone::fixed(offset(-3))), "11:03:12");
@@ -232,7 +255,16 @@ mod tests {
 
     #[test]
     fn anything_else_is_an_error_that_shows_what_to_write() {
-        for text in ["", "m", "-5m", "1w", "25:00", "12:00am", "yesterday", "1.5h"] {
+        for text in [
+            "",
+            "m",
+            "-5m",
+            "1w",
+            "25:00",
+            "12:00am",
+            "yesterday",
+            "1.5h",
+        ] {
             assert_eq!(
                 since(text),
                 format!(

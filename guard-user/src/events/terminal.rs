@@ -1,0 +1,340 @@
+//! Events for people: one or two lines each, in the width of their terminal.
+//!
+//! Everything that a guarded program can choose (command names, paths, arguments) is
+//! escaped here, once, at the edge.
+
+use super::event::{
+    Body, Event, File, How, Judged, Level, Loss, Lost, Notice, PolicyChange, PolicyEdit, Process,
+    SessionChange, SessionStep, Target,
+};
+use super::fold::MAX_TOLD_APART;
+use super::text::{bytes, escaped, shortened, shortened_path, width};
+use anstyle::{AnsiColor, Style};
+use guard_ebpf::operation::Verdict;
+use std::fmt::Write;
+
+/// How events are shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Look {
+    /// In how many columns; none where lines may be as long as they like.
+    pub width: Option<usize>,
+    /// Whether in colours.
+    pub colour: bool,
+    /// Whether each event names its session.
+    pub session: bool,
+}
+
+impl Look {
+    /// What standard output is made for: as wide as the terminal, coloured on one that wants
+    /// it (`NO_COLOR`, `CLICOLOR_FORCE`, `TERM`); elsewhere plain and unbroken.
+    #[must_use]
+    pub fn of_stdout() -> Self {
+        let stdout = std::io::stdout();
+        let choice = anstream::AutoStream::choice(&stdout);
+        Self {
+            width: terminal_size::terminal_size_of(&stdout)
+                .map(|(terminal_size::Width(columns), _)| columns.into()),
+            colour: !matches!(choice, anstream::ColorChoice::Never),
+            session: true,
+        }
+    }
+}
+
+/// The clock, and what the second line begins with.
+const MARGIN: usize = 9;
+
+/// The room for names that are kept short so that the target has its own.
+const SESSION_ROOM: usize = 12;
+const COMM_ROOM: usize = 16;
+
+/// The least room for a target; with less it gets a line of its own.
+const TARGET_ROOM: usize = 20;
+
+const DENY: Style = AnsiColor::Red.on_default().bold();
+const AUDIT: Style = AnsiColor::Yellow.on_default();
+const GOOD: Style = AnsiColor::Green.on_default();
+const DIM: Style = Style::new().dimmed();
+const PLAIN: Style = Style::new();
+
+/// An event as lines, each with its newline.
+#[must_use]
+pub fn render(event: &Event, look: Look) -> String {
+    render_at(event, &event.time.clock(), look)
+}
+
+/// The same with the clock given.
+pub(super) fn render_at(event: &Event, clock: &str, look: Look) -> String {
+    let mut lines = Lines::new(look);
+    lines.put(DIM, clock);
+    lines.put(PLAIN, " ");
+    if let (true, Some(session)) = (look.session, &event.session) {
+        let session = shortened(&escaped(session.as_bytes()), SESSION_ROOM);
+        lines.put(PLAIN, &session);
+        lines.put(PLAIN, "  ");
+    }
+    match &event.body {
+        Body::Verdict(judged) => verdict(&mut lines, judged),
+        Body::Policy(edit) => policy(&mut lines, edit),
+        Body::Session(change) => session(&mut lines, change),
+        Body::Lost(loss) => lost(&mut lines, loss),
+        Body::Notice(notice) => self::notice(&mut lines, notice),
+    }
+    lines.finish()
+}
+
+fn verdict(lines: &mut Lines, judged: &Judged) {
+    let style = match judged.verdict {
+        Verdict::Deny => DENY,
+        Verdict::Audit => AUDIT,
+        Verdict::Allow => GOOD,
+    };
+    lines.put(style, judged.verdict.name());
+    lines.put(PLAIN, &format!(" {}", judged.operation.name()));
+    if let Some(signal) = &judged.signal {
+        lines.put(PLAIN, &format!(" {}", escaped(signal.as_bytes())));
+    }
+    if let Target::File(File {
+        how: How::Rename, ..
+    }) = &judged.target
+    {
+        lines.put(PLAIN, " (rename)");
+    }
+    lines.put(PLAIN, "  ");
+    lines.put(PLAIN, &process(&judged.actor));
+    let more = more(judged);
+    let room = |lines: &Lines| {
+        let taken = width(" → ") + width(&more);
+        lines.room().map(|room| room.saturating_sub(taken))
+    };
+    let shown = target(judged, room(lines));
+    let shown = if room(lines).is_some_and(|room| room < TARGET_ROOM.min(width(&shown))) {
+        lines.next_line();
+        target(judged, room(lines))
+    } else {
+        lines.put(PLAIN, " ");
+        shown
+    };
+    lines.put(PLAIN, "→ ");
+    lines.put(PLAIN, &shown);
+    lines.put(PLAIN, &more);
+    lines.next_line();
+    let why = match (&judged.rule, &judged.because) {
+        (Some(rule), Some(because)) => format!("rule {rule}: {because}"),
+        (Some(rule), None) => format!("rule {rule}"),
+        (None, Some(because)) => format!("{}: {because}", judged.reason.name()),
+        (None, None) => judged.reason.name().to_owned(),
+    };
+    lines.put_shortened(DIM, &escaped(why.as_bytes()));
+}
+
+/// `comm[pid]`
+fn process(process: &Process) -> String {
+    let comm = escaped(&bytes("comm", &process.comm, &process.raw));
+    format!("{}[{}]", shortened(&comm, COMM_ROOM), process.pid)
+}
+
+/// The target in so many columns, or as few as it makes sense in.
+fn target(judged: &Judged, room: Option<usize>) -> String {
+    match &judged.target {
+        Target::Process(it) => {
+            let shown = process(it);
+            // Whose it is, where that is somebody else and there is room to say so.
+            let user = it.user.clone().unwrap_or_else(|| it.uid.to_string());
+            let owned = format!("{shown} of {}", escaped(user.as_bytes()));
+            let fits = room.is_none_or(|room| width(&owned) <= room);
+            if it.uid != judged.actor.uid && fits {
+                owned
+            } else {
+                shown
+            }
+        }
+        Target::File(file) => {
+            let mut path = escaped(&bytes("path", &file.path, &file.raw));
+            if file.directory && !path.ends_with('/') {
+                path.push('/');
+            }
+            match room {
+                Some(room) => shortened_path(&path, room.max(TARGET_ROOM)),
+                None => path,
+            }
+        }
+    }
+}
+
+/// How much there is beside the first target.
+fn more(judged: &Judged) -> String {
+    let mut more = String::new();
+    if judged.others > 0 {
+        let at_least = if judged.others + 1 >= MAX_TOLD_APART as u64 {
+            "+"
+        } else {
+            ""
+        };
+        let noun = if judged.others == 1 {
+            "other"
+        } else {
+            "others"
+        };
+        let _ = write!(more, " and {}{at_least} {noun}", judged.others);
+    }
+    // Where each target was met once, the others tell the count.
+    if judged.count > judged.others + 1 {
+        let _ = write!(more, " ×{}", judged.count);
+    }
+    more
+}
+
+fn policy(lines: &mut Lines, edit: &PolicyEdit) {
+    let files = escaped(edit.files.join(", ").as_bytes());
+    match edit.change {
+        PolicyChange::Applied => {
+            lines.put(GOOD, "policy applied");
+            let rules = edit
+                .rules
+                .map_or(String::new(), |n| format!("{n} rules from "));
+            lines.put_wrapped(&format!(": {rules}{files}"));
+        }
+        PolicyChange::Rejected => {
+            lines.put(DENY, "policy rejected");
+            lines.put_wrapped("; the one before stays in force");
+            // Lines that a caret points into are not touched but for what could deceive.
+            for line in edit.message.as_deref().unwrap_or(&files).lines() {
+                lines.next_line();
+                lines.put(PLAIN, &escaped(line.as_bytes()));
+            }
+        }
+    }
+}
+
+fn session(lines: &mut Lines, change: &SessionChange) {
+    let (style, step) = match change.change {
+        SessionStep::Started => (GOOD, "session started"),
+        SessionStep::Adopted => (GOOD, "session taken over by a new server"),
+        SessionStep::Frozen => (DENY, "session frozen"),
+        SessionStep::Ended => (PLAIN, "session ended"),
+    };
+    lines.put(style, step);
+    if change.change == SessionStep::Ended {
+        let mut told = String::new();
+        if let Some(status) = change.status {
+            let _ = write!(told, ", status {status}");
+        }
+        let refused: Vec<_> = change
+            .refused
+            .iter()
+            .map(|(operation, number)| format!("{operation} {number}"))
+            .collect();
+        if !refused.is_empty() {
+            let _ = write!(
+                told,
+                "; refused: {}",
+                escaped(refused.join(", ").as_bytes())
+            );
+        }
+        lines.put_wrapped(&told);
+        return;
+    }
+    lines.put(PLAIN, ": ");
+    lines.put_shortened(PLAIN, &escaped(change.command.join(" ").as_bytes()));
+    lines.next_line();
+    let user = change.user.as_deref().unwrap_or("unknown");
+    let workspace = change.workspace.as_deref().unwrap_or("none");
+    let about = escaped(format!("user {user}, workspace {workspace}").as_bytes());
+    lines.put_shortened(DIM, &about);
+}
+
+fn lost(lines: &mut Lines, loss: &Loss) {
+    let what = match loss.what {
+        Lost::Records => "records",
+        Lost::Malformed => "records that could not be read",
+        Lost::Log => "events that are not in the log",
+    };
+    lines.put(AUDIT, "lost");
+    let mut told = format!(" {} {what}", loss.count);
+    if let Some(operation) = loss.operation {
+        let _ = write!(told, " of {}", operation.name());
+    }
+    lines.put_wrapped(&told);
+    lines.next_line();
+    lines.put_shortened(DIM, &escaped(loss.because.as_bytes()));
+}
+
+fn notice(lines: &mut Lines, notice: &Notice) {
+    let (style, level) = match notice.level {
+        Level::Info => (PLAIN, "note"),
+        Level::Warning => (AUDIT, "warning"),
+        Level::Error => (DENY, "error"),
+    };
+    lines.put(style, level);
+    lines.put_wrapped(&format!(": {}", escaped(notice.message.as_bytes())));
+}
+
+/// Lines in the making.
+struct Lines {
+    text: String,
+    /// The columns used of the current line.
+    used: usize,
+    look: Look,
+}
+
+impl Lines {
+    const fn new(look: Look) -> Self {
+        Self {
+            text: String::new(),
+            used: 0,
+            look,
+        }
+    }
+
+    /// How many columns are left.
+    fn room(&self) -> Option<usize> {
+        self.look.width.map(|width| width.saturating_sub(self.used))
+    }
+
+    /// Adds escaped text.
+    fn put(&mut self, style: Style, text: &str) {
+        self.used += width(text);
+        if self.look.colour && style != PLAIN {
+            let _ = write!(self.text, "{style}{text}{style:#}");
+        } else {
+            self.text.push_str(text);
+        }
+    }
+
+    /// Adds escaped text, as much as there is room for.
+    fn put_shortened(&mut self, style: Style, text: &str) {
+        match self.room() {
+            Some(room) => self.put(style, &shortened(text, room)),
+            None => self.put(style, text),
+        }
+    }
+
+    /// Adds escaped text, broken between words.
+    fn put_wrapped(&mut self, text: &str) {
+        for (at, word) in text.split(' ').enumerate() {
+            let space = usize::from(at > 0);
+            let fits = self.room().is_none_or(|room| space + width(word) <= room);
+            if !fits && self.used > MARGIN {
+                self.next_line();
+            } else if space > 0 {
+                self.put(PLAIN, " ");
+            }
+            self.put(PLAIN, word);
+        }
+    }
+
+    fn next_line(&mut self) {
+        self.text.push('\n');
+        self.used = 0;
+        self.put(PLAIN, &" ".repeat(MARGIN));
+    }
+
+    fn finish(mut self) -> String {
+        self.text.push('\n');
+        self.text
+    }
+}
+
+#[cfg(test)]
+#[path = "terminal_tests.rs"]
+mod tests;

@@ -1,0 +1,212 @@
+use super::*;
+use crate::events::samples;
+use crate::events::text::{Raw, is_printable, text};
+use proptest::prelude::*;
+
+const EIGHTY: Look = Look {
+    width: Some(80),
+    colour: false,
+    session: true,
+};
+
+fn shown(event: &Event) -> String {
+    render_at(event, "14:03:12", EIGHTY)
+}
+
+fn sample(name: &str) -> String {
+    shown(&samples::named(name))
+}
+
+fn deletion(path: &[u8], comm: &[u8]) -> Event {
+    let mut event = samples::named("delete");
+    if let Body::Verdict(judged) = &mut event.body {
+        judged.actor.comm = text("comm", comm, &mut judged.actor.raw);
+        if let Target::File(file) = &mut judged.target {
+            file.raw = Raw::new();
+            file.path = text("path", path, &mut file.raw);
+        }
+    }
+    event
+}
+
+#[test]
+fn verdicts() {
+    assert_eq!(
+        sample("signal"),
+        "14:03:12 work  deny signal KILL  pkill[4312] → postgres[812] and 1 other ×3\n         \
+         default: the process was not started by this session\n"
+    );
+    assert_eq!(
+        sample("delete"),
+        "14:03:12 work  deny delete  rm[4400] → /home/ann/Pictures/2024/IMG_0001.jpg\n         \
+         rule photos: photos exist once\n"
+    );
+    assert_eq!(
+        sample("audit"),
+        "14:03:12 work  audit trace  gdb[4401] → caf\\xe9[900] of 4711\n         \
+         rule watch-gdb\n"
+    );
+    assert_eq!(
+        sample("inspect"),
+        "14:03:12 work  deny inspect  ps[4410] → systemd[1] of root\n         \
+         default: the process was not started by this session\n"
+    );
+}
+
+#[test]
+fn other_events() {
+    assert_eq!(
+        sample("started"),
+        "14:03:12 work  session started: bash -l\n         user ann, workspace /home/ann/src\n"
+    );
+    assert_eq!(
+        sample("ended"),
+        "14:03:12 work  session ended, status 0; refused: delete 1, inspect 1, signal 3\n"
+    );
+    assert_eq!(
+        sample("applied"),
+        "14:03:12 work  policy applied: 12 rules from /etc/guard/home.yaml\n"
+    );
+    assert_eq!(
+        sample("rejected"),
+        "14:03:12 work  policy rejected; the one before stays in force\n         \
+         /etc/guard/home.yaml:3:5: there is no operation \"kil\"\n           \
+         3 |   - deny: [kil]\n             \
+         |            ^^^ did you mean \"signal\"?\n"
+    );
+    assert_eq!(
+        sample("lost-records"),
+        "14:03:12 work  lost 12 records of signal\n         \
+         the ring buffer was full; the verdicts were in force all the same\n"
+    );
+    assert_eq!(
+        sample("lost-log"),
+        "14:03:12 work  lost 7 events that are not in the log\n         \
+         No space left on device (os error 28)\n"
+    );
+    assert_eq!(
+        sample("notice"),
+        "14:03:12 warning: a pin directory of another version was found; `guard doctor`\n         \
+         tells more\n"
+    );
+}
+
+#[test]
+fn many_targets_are_counted() {
+    let mut event = samples::named("signal");
+    let Body::Verdict(judged) = &mut event.body else {
+        panic!("a verdict");
+    };
+    judged.targets.clear();
+    (judged.count, judged.others) = (3127, 1023);
+    assert!(shown(&event).contains(" and 1023+ others ×3127\n"));
+    let Body::Verdict(judged) = &mut event.body else {
+        panic!("a verdict");
+    };
+    (judged.count, judged.others) = (41, 0);
+    assert!(shown(&event).contains("postgres[812] of postgres ×41\n"));
+    let Body::Verdict(judged) = &mut event.body else {
+        panic!("a verdict");
+    };
+    (judged.count, judged.others) = (41, 40);
+    assert!(shown(&event).contains("postgres[812] and 40 others\n"));
+}
+
+#[test]
+fn hostile_names_are_escaped() {
+    assert_eq!(
+        shown(&deletion(
+            b"/tmp/\x1b]0;owned\x07\n\xff",
+            "r\u{202e}m".as_bytes()
+        )),
+        "14:03:12 work  deny delete  r\\u{202e}m[4400] → /tmp/\\u{1b}]0;owned\\u{7}\\n\\xff\n         \
+         rule photos: photos exist once\n"
+    );
+    let mut event = samples::named("started");
+    if let Body::Session(change) = &mut event.body {
+        change.command = vec!["a\x1b[2J".into(), "\u{2066}b".into()];
+        change.workspace = Some("/w\n14:03:13 work  deny nothing".into());
+    }
+    event.session = Some("w\rk".into());
+    assert_eq!(
+        shown(&event),
+        "14:03:12 w\\rk  session started: a\\u{1b}[2J \\u{2066}b\n         \
+         user ann, workspace /w\\n14:03:13 work  deny nothing\n"
+    );
+}
+
+#[test]
+fn long_paths_are_shortened_in_the_middle() {
+    let path = b"/home/ann/Pictures/2024/a long journey through the south/IMG_0001.jpg";
+    let mut event = deletion(path, b"python3");
+    assert_eq!(
+        shown(&event).lines().next(),
+        Some("14:03:12 work  deny delete  python3[4400] → /home/ann/…/IMG_0001.jpg")
+    );
+    if let Body::Verdict(judged) = &mut event.body
+        && let Target::File(file) = &mut judged.target
+    {
+        (file.directory, file.how) = (true, How::Rename);
+    }
+    let narrow = Look {
+        width: Some(60),
+        ..EIGHTY
+    };
+    assert_eq!(
+        render_at(&event, "14:03:12", narrow),
+        "14:03:12 work  deny delete (rename)  python3[4400]\n         \
+         → /home/ann/…/IMG_0001.jpg/\n         rule photos: photos exist once\n"
+    );
+    let unbroken = Look {
+        width: None,
+        ..EIGHTY
+    };
+    assert!(
+        render_at(&event, "14:03:12", unbroken).contains(
+            " → /home/ann/Pictures/2024/a long journey through the south/IMG_0001.jpg/\n"
+        )
+    );
+}
+
+#[test]
+fn colours_are_only_there_when_asked_for() {
+    let event = samples::named("delete");
+    let coloured = Look {
+        colour: true,
+        session: false,
+        ..EIGHTY
+    };
+    assert_eq!(
+        render_at(&event, "14:03:12", coloured),
+        "\x1b[2m14:03:12\x1b[0m \x1b[1m\x1b[31mdeny\x1b[0m delete  rm[4400] → \
+         /home/ann/Pictures/2024/IMG_0001.jpg\n         \
+         \x1b[2mrule photos: photos exist once\x1b[0m\n"
+    );
+    for (name, event) in samples::all() {
+        assert!(!shown(&event).contains('\x1b'), "{name}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_line_of_a_verdict_is_too_wide_or_deceives(
+        path in prop::collection::vec(any::<u8>(), 0..300),
+        comm in prop::collection::vec(any::<u8>(), 0..15),
+        session in "\\PC{0,20}",
+        because in ".{0,120}",
+        width in 72_usize..200,
+    ) {
+        let mut event = deletion(&path, &comm);
+        event.session = Some(session);
+        if let Body::Verdict(judged) = &mut event.body {
+            judged.because = Some(because);
+            judged.actor.pid = 4_194_304;
+        }
+        let lines = render_at(&event, "14:03:12", Look { width: Some(width), ..EIGHTY });
+        prop_assert!(lines.lines().count() <= 3);
+        for line in lines.lines() {
+            prop_assert!(super::width(line) <= width, "{}", line);
+            prop_assert!(line.chars().all(is_printable));
+        }
+    }
+}
