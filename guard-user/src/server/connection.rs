@@ -67,7 +67,10 @@ impl Server {
         };
         let mut guarded = None;
         if let Err(error) = self.talk(&mut connection, peer, &mut guarded).await {
-            log(&format!("a connection of process {} ended: {error}", peer.pid));
+            log(&format!(
+                "a connection of process {} ended: {error}",
+                peer.pid
+            ));
         }
         if let Some(name) = guarded {
             self.client_is_gone(&name, peer);
@@ -82,9 +85,7 @@ impl Server {
     ) -> io::Result<()> {
         while let Some(line) = connection.line().await? {
             let response = match self.admit(&line, peer) {
-                Ok(Request::Start(start)) => {
-                    self.start_for(connection, peer, start, guarded).await
-                }
+                Ok(Request::Start(start)) => self.start_for(connection, peer, start, guarded).await,
                 Ok(Request::Follow(filter)) => {
                     let following = self.inner.borrow_mut().feed.follow(filter);
                     return connection.follow(following).await;
@@ -127,8 +128,7 @@ impl Server {
                  session. Type the command in a shell outside."
             )));
         }
-        protocol::decode(line)
-            .map_err(|error: Misunderstood| Refused::guard(error.to_string()))
+        protocol::decode(line).map_err(|error: Misunderstood| Refused::guard(error.to_string()))
     }
 
     async fn start_for(

@@ -61,6 +61,8 @@ pub struct Server {
     pub(super) inner: RefCell<Inner>,
     /// Something has ended: a session, a connection.
     pub(super) ended: Notify,
+    /// Records have come in.
+    pub(super) fed: Notify,
     /// An engine has been loaded: there are records to read.
     pub(super) armed: Notify,
     /// How many connections there are.
@@ -86,8 +88,6 @@ pub(super) struct Inner {
 /// A session that lives.
 pub(super) struct Session {
     pub state: SessionState,
-    /// What the policy files looked like when they were last compiled.
-    pub fingerprint: u64,
     /// Whether its client is connected and has yet to tell how the command ended.
     pub is_awaited: bool,
     /// How the command ended.
@@ -173,6 +173,7 @@ impl Server {
                 alarm: None,
             }),
             ended: Notify::new(),
+            fed: Notify::new(),
             armed: Notify::new(),
             connections: Cell::new(0),
             leaving: Cell::new(false),
@@ -222,10 +223,10 @@ impl Server {
             return Ok(None);
         };
         Ok(engine.session_of(pid)?.map(|id| {
-            inner
-                .sessions
-                .get(&id)
-                .map_or_else(|| format!("#{id}"), |session| session.state.name.to_string())
+            inner.sessions.get(&id).map_or_else(
+                || format!("#{id}"),
+                |session| session.state.name.to_string(),
+            )
         }))
     }
 
@@ -367,7 +368,6 @@ pub(super) fn fingerprint(files: &[PathBuf]) -> u64 {
     }
     hasher.finish()
 }
-
 
 #[cfg(test)]
 mod tests {

@@ -2,7 +2,8 @@
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -12,10 +13,9 @@ use tokio::sync::mpsc;
 use super::core::{Session, log};
 use super::paths::Paths;
 use super::state::SessionState;
-use crate::events::event::{
-    Body, Event, Level, Loss, Lost, Notice, PolicyEdit, SessionChange, SessionStep,
-};
+use crate::events::event::{Body, Event, Level, Notice, PolicyEdit, SessionChange, SessionStep};
 use crate::events::filter::Filter;
+use crate::events::history::read_since;
 use crate::events::log::Log;
 use crate::events::machine::Machine;
 use crate::events::pipeline::{Names, Pipeline, Pushed};
@@ -36,13 +36,11 @@ pub(super) struct Feed {
 }
 
 /// What is kept of a session.
-#[derive(Default)]
 struct Book {
-    log: Option<Log>,
+    log: Log<File>,
     summary: Summary,
+    /// How many events could not be written to the log.
     unlogged: u64,
-    /// What is missing in the log and not yet said in it.
-    gap: u64,
 }
 
 struct Follower {
@@ -109,48 +107,51 @@ impl Feed {
 
     /// Hands out what is ready.
     pub fn flush(&mut self) {
-        for event in self.pipeline.poll(Instant::now()) {
-            self.hand_out(&event);
+        loop {
+            let events = self.pipeline.poll(Instant::now());
+            if events.is_empty() {
+                return;
+            }
+            for event in events {
+                self.hand_out(&event);
+            }
         }
     }
 
     fn hand_out(&mut self, event: &Event) {
-        let book = event.session.as_ref();
-        if let Some(book) = book.and_then(|name| self.books.get_mut(name)) {
-            book.write(event);
+        let name = event.session.as_deref();
+        if let Some(book) = name.and_then(|name| self.books.get_mut(name)) {
+            book.summary.add(event);
+            let before = book.log.missing();
+            let news = book.log.append(event);
+            book.unlogged += book.log.missing().saturating_sub(before);
+            if let Some(body) = news {
+                if let Body::Notice(notice) = &body {
+                    log(&notice.message);
+                }
+                self.pipeline.announce(name, Time::now(), body);
+            }
         }
         self.followers.retain(|follower| follower.send(event));
     }
 
-    /// Begins the book of a session.
-    pub fn open(&mut self, state: &SessionState) {
-        let name = state.name.as_str();
-        let log = Log::open(&self.directory, name);
-        if let Err(error) = &log {
-            let message = format!(
-                "the log of session {name} can't be written in {}: {error}; the session is \
-                 guarded all the same",
-                self.directory.display()
-            );
-            self.notice(Some(&state.name), Level::Warning, &message);
-        }
-        let book = Book {
-            log: log.ok(),
-            ..Book::default()
-        };
-        self.books.insert(name.to_owned(), book);
+    /// Begins the book of a session, and says where its log is.
+    pub fn open(&mut self, name: &Name) -> PathBuf {
+        let log = Log::create(&self.directory, name.as_str(), Time::now());
+        let path = log.path().to_owned();
+        self.books.insert(name.to_string(), Book::new(log));
+        path
     }
 
     /// Goes on with the book of a session that another server began.
     pub fn adopt(&mut self, state: &SessionState) {
-        self.open(state);
-        let name = state.name.as_str();
-        let started = Time::since_epoch(Duration::from_millis(state.started));
-        let summary = summary_of(&self.directory, name, started);
-        self.pipeline.adopt(state.id, summary.lost());
-        if let Some(book) = self.books.get_mut(name) {
-            book.summary = summary;
+        let mut book = Book::new(Log::reopen(state.log.clone()));
+        // A log that can't be read costs the summary what was refused before.
+        for event in read_since(&state.log, None).into_iter().flatten() {
+            book.summary.add(&event);
         }
+        self.pipeline.adopt(state.id, book.summary.lost());
+        self.books.insert(state.name.to_string(), book);
         self.session(state, SessionStep::Adopted, None);
     }
 
@@ -221,13 +222,19 @@ impl Feed {
     pub fn forget(&mut self, id: u32, name: &Name) -> Option<String> {
         let summary = self.summary(id, name);
         self.pipeline.forget(id);
-        self.books.remove(name.as_str());
+        if let Some(mut book) = self.books.remove(name.as_str())
+            && let Some(body) = book.log.close()
+        {
+            self.announce(Some(name), body);
+        }
         summary
     }
 
     /// How many events of a session could not be written to its log.
     pub fn unlogged(&self, name: &Name) -> u64 {
-        self.books.get(name.as_str()).map_or(0, |book| book.unlogged)
+        self.books
+            .get(name.as_str())
+            .map_or(0, |book| book.unlogged)
     }
 
     /// Finishes everything, before the server leaves.
@@ -251,23 +258,11 @@ impl Feed {
 }
 
 impl Book {
-    /// Sums up, and writes to the log. A full disk costs lines, which are counted and, when
-    /// there is room again, said; it never costs a verdict.
-    fn write(&mut self, event: &Event) {
-        self.summary.add(event);
-        let Some(file) = &mut self.log else {
-            self.unlogged += 1;
-            return;
-        };
-        if let Err(error) = file.append(event) {
-            if self.unlogged == 0 {
-                log(&format!(
-                    "events can't be written to the log of session {}: {error}; they are counted, \
-                     and verdicts stay in force",
-                    event.session.as_deref().unwrap_or("?")
-                ));
-            }
-            self.unlogged += 1;
+    fn new(log: Log<File>) -> Self {
+        Self {
+            log,
+            summary: Summary::default(),
+            unlogged: 0,
         }
     }
 }

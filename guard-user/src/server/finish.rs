@@ -32,7 +32,9 @@ impl Server {
             } = &mut *inner;
             match (engine, sessions.get_mut(&id)) {
                 (Some(engine), Some(session)) if !session.is_ending => {
-                    let is_over = engine.counters(id).is_ok_and(|counters| counters.tasks == 0);
+                    let is_over = engine
+                        .counters(id)
+                        .is_ok_and(|counters| counters.tasks == 0);
                     session.is_ending = is_over;
                     is_over
                 }

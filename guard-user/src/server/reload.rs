@@ -2,8 +2,8 @@
 
 use std::rc::Rc;
 
-use super::core::{Inner, Server, fingerprint, log};
 use super::compiler::{Mistake, Ready};
+use super::core::{Inner, Server, fingerprint, log};
 use super::state::KnownPolicy;
 use crate::events::event::{PolicyChange, PolicyEdit};
 
@@ -36,7 +36,7 @@ impl Server {
                 return;
             };
             if session.state.files.is_empty()
-                || fingerprint(&session.state.files) == session.fingerprint
+                || fingerprint(&session.state.files) == session.state.fingerprint
             {
                 // Touched, or saved as it was. The way to the files may be another, though.
                 let files = session.state.files.clone();
@@ -70,7 +70,7 @@ impl Server {
         };
         if let Some(session) = self.inner.borrow_mut().sessions.get_mut(&id) {
             session.state.files.clone_from(&files);
-            session.fingerprint = fingerprint;
+            session.state.fingerprint = fingerprint;
         }
         self.save(id);
         self.watch(id, &files, fingerprint);
@@ -102,7 +102,9 @@ impl Server {
         if let (Some(engine), Some(before)) = (engine, before)
             && let Err(error) = engine.retire(before)
         {
-            log(&format!("a policy before an edit can't be removed: {error:#}"));
+            log(&format!(
+                "a policy before an edit can't be removed: {error:#}"
+            ));
         }
         let edit = PolicyEdit {
             change: PolicyChange::Applied,

@@ -50,7 +50,7 @@ fn session_status(inner: &Inner, id: u32, session: &Session) -> SessionStatus {
         errors: counters.errors,
         unlabelled: counters.unlabelled,
         cgroup: state.cgroup.directory.clone(),
-        log: inner.feed.log_of(&state.name),
+        log: state.log.clone(),
     }
 }
 

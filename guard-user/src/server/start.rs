@@ -114,8 +114,7 @@ impl Server {
             mounts: mounts.clone(),
         };
         let compiled = self.compile(subject).await?;
-        let (ready, fingerprint) =
-            compiled.map_err(|mistake| Refused::usage(mistake.message))?;
+        let (ready, fingerprint) = compiled.map_err(|mistake| Refused::usage(mistake.message))?;
         self.arm()?;
         let policy = self.with_engine(|engine| engine.install(&ready.compiled))?;
         undo.done.policy = Some(policy);
@@ -130,6 +129,7 @@ impl Server {
 
         let mut notes = self.notes();
         notes.extend(ready.notes.iter().cloned());
+        let log = self.inner.borrow_mut().feed.open(&name);
         let session = Session {
             state: SessionState {
                 name: name.clone(),
@@ -142,15 +142,16 @@ impl Server {
                 workspace: start.workspace,
                 policies: start.policies,
                 files: ready.files.clone(),
+                fingerprint,
                 mistake: None,
                 known: vec![KnownPolicy {
                     installed: policy,
                     rules: ready.compiled.rules.clone(),
                 }],
                 cgroup,
+                log,
                 mounts,
             },
-            fingerprint,
             is_awaited: true,
             status: None,
             is_ending: false,
@@ -241,7 +242,6 @@ impl Server {
     fn open(&self, id: u32, session: Session) {
         let mut inner = self.inner.borrow_mut();
         let Inner { sessions, feed, .. } = &mut *inner;
-        feed.open(&session.state);
         feed.started(&session.state);
         sessions.insert(id, session);
         feed.flush();

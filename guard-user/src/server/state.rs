@@ -44,12 +44,16 @@ pub struct SessionState {
     pub policies: Vec<String>,
     /// All files that the policy in force was read from, or that a mistake is in.
     pub files: Vec<PathBuf>,
+    /// What the files looked like when they were last compiled; 0 when that is not known.
+    pub fingerprint: u64,
     /// Why the files as they are now are not in force, if so.
     pub mistake: Option<String>,
     /// The policies of which records may still come, the one in force last.
     pub known: Vec<KnownPolicy>,
     /// Its cgroup.
     pub cgroup: SessionCgroup,
+    /// Its log.
+    pub log: PathBuf,
     /// The mount table when it was started (`/proc/self/mountinfo`): what rules that let
     /// something through go by.
     pub mounts: String,
@@ -163,6 +167,7 @@ pub(crate) mod tests {
             workspace: Some("/home/ann/work".into()),
             policies: Vec::new(),
             files: Vec::new(),
+            fingerprint: 0,
             mistake: None,
             known: vec![KnownPolicy {
                 installed: Installed { slot: 1, id: 2 },
@@ -173,6 +178,7 @@ pub(crate) mod tests {
                 id: 77,
                 unit: None,
             },
+            log: "/var/log/guard/a-1-20261122T140312.000Z.jsonl".into(),
             mounts: String::new(),
         }
     }

@@ -10,6 +10,6 @@ pub mod identity;
 pub mod launch;
 pub mod name;
 pub mod processes;
-mod raw;
+pub(crate) mod raw;
 pub mod scope;
 pub mod supervise;
