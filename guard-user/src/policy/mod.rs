@@ -1,3 +1,21 @@
 //! Policies: YAML → document → compiled policy.
 
+mod automaton;
+mod builtin;
+mod compile;
 pub mod compiled;
+pub mod diagnostics;
+mod document;
+pub mod environment;
+pub mod evaluate;
+mod glob;
+mod groups;
+pub mod load;
+mod parse;
+mod places;
+pub mod presets;
+mod reader;
+pub mod ruleset;
+mod scope;
+mod tree;
+mod variables;

@@ -2,6 +2,8 @@
 
 pub mod cgroups;
 pub mod clock;
+pub mod links;
 pub mod mounts;
 pub mod processes;
+pub mod signals;
 pub mod users;

@@ -32,6 +32,15 @@ pub struct Mount {
     pub kind: String,
 }
 
+impl Mount {
+    /// Whether the mounted directory has been removed meanwhile. The kernel says so in the
+    /// path itself; a path of its own never holds two slashes.
+    #[must_use]
+    pub fn is_deleted(&self) -> bool {
+        self.root.as_os_str().as_bytes().ends_with(b"//deleted")
+    }
+}
+
 /// Where a path lies.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
@@ -80,6 +89,14 @@ impl Mounts {
         self.mounts.iter()
     }
 
+    /// The mounts that can be seen: that no other hides.
+    pub fn seen(&self) -> impl Iterator<Item = &Mount> {
+        self.mounts.iter().filter(|mount| {
+            self.covering(&mount.point)
+                .is_some_and(|(covering, _)| covering.id == mount.id)
+        })
+    }
+
     /// Which file system an absolute path lies on, and where there.
     ///
     /// Names are taken as they are: symbolic links have to be resolved before. `None` for a
@@ -88,7 +105,7 @@ impl Mounts {
     #[must_use]
     pub fn locate(&self, path: &Path) -> Option<Place> {
         let (mount, rest) = self.covering(path)?;
-        if is_deleted(&mount.root) {
+        if mount.is_deleted() {
             return None;
         }
         Some(Place {
@@ -107,7 +124,7 @@ impl Mounts {
         let path = rooted(path);
         self.mounts
             .iter()
-            .filter(|mount| mount.device == device && !is_deleted(&mount.root))
+            .filter(|mount| mount.device == device && !mount.is_deleted())
             .filter_map(|mount| {
                 let rest = path.strip_prefix(&mount.root).ok()?;
                 Some((mount, join(&mount.point, rest)))
@@ -124,13 +141,8 @@ impl Mounts {
         &'mounts self,
         path: &'mounts Path,
     ) -> impl Iterator<Item = &'mounts Mount> {
-        self.mounts.iter().filter(move |mount| {
-            mount.point != path
-                && mount.point.starts_with(path)
-                && self
-                    .covering(&mount.point)
-                    .is_some_and(|(covering, _)| covering.id == mount.id)
-        })
+        self.seen()
+            .filter(move |mount| mount.point != path && mount.point.starts_with(path))
     }
 
     /// The mount that a path lies on, and the path from its mount point.
@@ -163,11 +175,6 @@ impl Mounts {
                 }
         })
     }
-}
-
-/// The kernel's way of saying that the mounted directory has been removed.
-fn is_deleted(root: &Path) -> bool {
-    root.as_os_str().as_bytes().ends_with(b"//deleted")
 }
 
 /// `Path::join` without the trailing slash for an empty rest.

@@ -1,0 +1,86 @@
+//! The rules that come before every policy: the guard's own files. No policy lifts them, and
+//! `mode: audit` does not soften them.
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+use guard_ebpf::operation::Operation;
+use guard_ebpf::policy::Effect;
+
+use super::compiled::RuleInfo;
+use super::document::PathGlob;
+use super::environment::Protected;
+use super::glob::{Part, Token};
+use super::ruleset::RulesetRule;
+
+/// What is always protected: the rule's name, the directory, the reason.
+const PLACES: [(&str, &str, &str); 3] = [
+    (
+        "guard-policies",
+        "/etc/guard",
+        "a session must not remove the policies that guard it",
+    ),
+    (
+        "guard-log",
+        "/var/log/guard",
+        "a session must not remove the record of what it did",
+    ),
+    (
+        "guard-state",
+        "/run/guard",
+        "a session must not cut off the guard's control socket",
+    ),
+];
+
+/// The built-in rules, in order.
+pub(crate) fn rules(protected: &Protected) -> Vec<RulesetRule> {
+    let mut rules: Vec<RulesetRule> = PLACES
+        .iter()
+        .map(|(name, place, because)| rule(name, because, globs(Path::new(place)).into()))
+        .collect();
+    if !protected.paths.is_empty() {
+        let on = protected.paths.iter().flat_map(|path| globs(path));
+        rules.push(rule(
+            "guard-program",
+            "a session must not remove the guard itself",
+            on.collect(),
+        ));
+    }
+    rules
+}
+
+fn rule(name: &str, because: &str, on: Vec<PathGlob>) -> RulesetRule {
+    RulesetRule {
+        info: RuleInfo {
+            name: name.to_owned(),
+            because: Some(because.to_owned()),
+            source: None,
+        },
+        effect: Effect::DenyAlways,
+        operations: vec![Operation::Delete],
+        signals: None,
+        to: None,
+        on: Some(on),
+    }
+}
+
+/// A place itself and everything below it.
+fn globs(path: &Path) -> [PathGlob; 2] {
+    let itself: Vec<Part> = path
+        .as_os_str()
+        .as_bytes()
+        .split(|&byte| byte == b'/')
+        .filter(|name| !name.is_empty())
+        .map(Part::literal)
+        .collect();
+    let below = [
+        itself.clone(),
+        vec![Part::AnyDepth, Part::Name(vec![Token::AnyRun])],
+    ]
+    .concat();
+    [(itself, ""), (below, "/**")].map(|(parts, ending)| PathGlob {
+        parts,
+        floating: false,
+        written: format!("{}{ending}", path.display()),
+    })
+}

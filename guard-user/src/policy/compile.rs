@@ -1,0 +1,297 @@
+//! From a ruleset to what the kernel gets: clauses, sets of clauses, and the automaton.
+//!
+//! A clause is one way in which a rule can match: an item of a group, or all of a rule's
+//! paths. Clauses are numbered in the order of their rules, since the lowest that matches
+//! decides.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use guard_ebpf::abi::MAX_SIGNAL;
+use guard_ebpf::automaton::{DEAD, Start};
+use guard_ebpf::bits::{Bits, MAX_CLAUSES};
+use guard_ebpf::operation::Operation;
+use guard_ebpf::policy::{
+    Effect, MAX_RULES, MODE_AUDIT, MODE_ENFORCE, Policy, SELECTORS, Selector,
+};
+
+use super::automaton::{Body, Entry, build};
+use super::builtin;
+use super::compiled::Compiled;
+use super::document::{Item, PathGlob};
+use super::environment::{Environment, Host};
+use super::places::{Device, Place, Translator};
+use super::ruleset::{Ruleset, RulesetRule};
+
+/// How many file systems on which a policy matches nothing get a starting row that says so.
+/// The others among them are treated like file systems that are not in the mount table.
+/// Hosts with that many are those with hundreds of containers, whose roots are meant there.
+const MAX_UNREACHED: usize = 256;
+
+/// Compiles a ruleset. The notes are about rules with no place in this session; the error is
+/// a limit, with its number.
+pub(crate) fn compile(
+    ruleset: &Ruleset,
+    environment: &Environment,
+    host: &dyn Host,
+) -> Result<(Compiled, Vec<String>), String> {
+    let count = ruleset.rules.len();
+    if count > MAX_RULES {
+        let built_in = builtin::rules(&environment.protected).len();
+        return Err(format!(
+            "the policy has {} rules with what it includes, and the limit is {}, besides the {} \
+             that are built in",
+            count - built_in,
+            MAX_RULES - built_in,
+            built_in
+        ));
+    }
+    let mut compiler = Compiler {
+        translator: Translator { environment, host },
+        policy: Policy {
+            mode: if ruleset.audit {
+                MODE_AUDIT
+            } else {
+                MODE_ENFORCE
+            },
+            ..Policy::EMPTY
+        },
+        clauses: 0,
+        starts: Starts::default(),
+        users: BTreeMap::new(),
+        notes: Vec::new(),
+    };
+    for (index, rule) in ruleset.rules.iter().enumerate() {
+        compiler.policy.effects[index] = rule.effect as u8;
+        compiler.rule(index, rule);
+    }
+    if compiler.clauses > MAX_CLAUSES {
+        return Err(format!(
+            "the rules need {} clauses, and the limit is {MAX_CLAUSES}; a clause is an item of a \
+             group with more than one key, all items with one and the same key, or the paths of \
+             a rule",
+            compiler.clauses
+        ));
+    }
+    compiler.finish(ruleset)
+}
+
+/// The expressions of each start.
+#[derive(Default)]
+struct Starts {
+    files: BTreeMap<Device, BTreeSet<Entry>>,
+    executables: BTreeMap<Device, BTreeSet<Entry>>,
+    names: BTreeSet<Entry>,
+    cgroups: BTreeSet<Entry>,
+}
+
+struct Compiler<'load> {
+    translator: Translator<'load>,
+    policy: Policy,
+    /// How many clauses there are; those beyond the limit are counted and lead nowhere.
+    clauses: usize,
+    starts: Starts,
+    users: BTreeMap<u32, Bits>,
+    notes: Vec<String>,
+}
+
+impl Compiler<'_> {
+    fn rule(&mut self, index: usize, rule: &RulesetRule) {
+        let about = |on_process: bool| -> Vec<Operation> {
+            let operations = rule.operations.iter().copied();
+            operations
+                .filter(|o| o.is_on_process() == on_process)
+                .collect()
+        };
+        let (processes, files) = (about(true), about(false));
+        let mut unconditional = Vec::new();
+        match &rule.to {
+            None => unconditional.extend(processes),
+            Some(_) if processes.is_empty() => {}
+            Some(items) => {
+                for items in together(items) {
+                    let clause = self.clause(index, rule, &processes);
+                    for item in items {
+                        self.item(clause, rule, item);
+                    }
+                }
+            }
+        }
+        match &rule.on {
+            None => unconditional.extend(files),
+            Some(_) if files.is_empty() => {}
+            Some(globs) => {
+                let clause = self.clause(index, rule, &files);
+                self.uses(clause, Selector::Path);
+                for glob in globs {
+                    for place in self.places(rule, glob) {
+                        let set = self.starts.files.entry(place.device).or_default();
+                        set.insert(Entry {
+                            clause,
+                            ancestor: place.ancestor,
+                            body: Body::Path(place.parts),
+                        });
+                    }
+                }
+            }
+        }
+        if !unconditional.is_empty() {
+            self.clause(index, rule, &unconditional);
+        }
+    }
+
+    /// A new clause of a rule, about some of its operations.
+    fn clause(&mut self, index: usize, rule: &RulesetRule, operations: &[Operation]) -> usize {
+        let clause = self.clauses;
+        self.clauses += 1;
+        if let Some(place) = self.policy.clause_rule.get_mut(clause) {
+            *place = index as u8;
+        }
+        for operation in operations {
+            self.policy.operations[*operation as usize].insert(clause);
+        }
+        for signal in 1..=MAX_SIGNAL {
+            if rule
+                .signals
+                .as_ref()
+                .is_none_or(|only| only.contains(&signal))
+            {
+                self.policy.signals[signal as usize].insert(clause);
+            }
+        }
+        clause
+    }
+
+    fn uses(&mut self, clause: usize, kind: Selector) {
+        self.policy.uses[kind as usize].insert(clause);
+    }
+
+    fn item(&mut self, clause: usize, rule: &RulesetRule, item: &Item) {
+        let entry = |body| Entry {
+            clause,
+            ancestor: false,
+            body,
+        };
+        if let Some(glob) = &item.exe {
+            self.uses(clause, Selector::Executable);
+            for place in self.places(rule, glob) {
+                // What protects an executable from deletion is a rule on paths.
+                if !place.ancestor {
+                    let set = self.starts.executables.entry(place.device).or_default();
+                    set.insert(entry(Body::Path(place.parts)));
+                }
+            }
+        }
+        if let Some(name) = &item.name {
+            self.uses(clause, Selector::Name);
+            self.starts.names.insert(entry(Body::Word(name.clone())));
+        }
+        if let Some(uid) = item.user {
+            self.uses(clause, Selector::User);
+            self.users.entry(uid).or_default().insert(clause);
+        }
+        if let Some(globs) = &item.cgroup {
+            self.uses(clause, Selector::Cgroup);
+            let globs = globs.iter().cloned();
+            self.starts
+                .cgroups
+                .extend(globs.map(|glob| entry(Body::Path(glob))));
+        }
+    }
+
+    fn places(&mut self, rule: &RulesetRule, glob: &PathGlob) -> Vec<Place> {
+        match rule.effect {
+            Effect::Deny | Effect::DenyAlways => self.translator.wide(glob),
+            Effect::Allow | Effect::Audit => self.translator.narrow(glob).unwrap_or_else(|why| {
+                self.notes.push(format!("rule `{}`: {why}", rule.info.name));
+                Vec::new()
+            }),
+        }
+    }
+
+    fn finish(mut self, ruleset: &Ruleset) -> Result<(Compiled, Vec<String>), String> {
+        let environment = self.translator.environment;
+        // A known file system without an entry would be taken for one that is not known.
+        let devices: BTreeSet<u32> = environment
+            .mounts_now
+            .iter()
+            .chain(environment.mounts_at_start.iter())
+            .map(|mount| mount.device)
+            .collect();
+        let of = |starts: &mut BTreeMap<Device, BTreeSet<Entry>>, device| {
+            starts.remove(&device).unwrap_or_default()
+        };
+        let mut sets = vec![self.starts.names, self.starts.cgroups];
+        for device in [Device::Elsewhere]
+            .into_iter()
+            .chain(devices.iter().copied().map(Device::Known))
+        {
+            sets.push(of(&mut self.starts.files, device));
+            sets.push(of(&mut self.starts.executables, device));
+        }
+        let built = build(&sets).map_err(|limit| limit.message())?;
+        let [name_start, cgroup_start, paths @ ..] = built.starts.as_slice() else {
+            unreachable!("there is a row for every set of expressions");
+        };
+        let mut starts = paths.chunks_exact(2).map(|pair| Start {
+            path: pair[0],
+            executable: pair[1],
+        });
+        let elsewhere = starts.next().unwrap_or_default();
+        let nowhere = Start {
+            path: DEAD,
+            executable: DEAD,
+        };
+        let mut unreached = 0;
+        let starts = devices
+            .into_iter()
+            .zip(starts)
+            .filter(|(_, start)| {
+                unreached += usize::from(*start == nowhere);
+                *start != elsewhere && (*start != nowhere || unreached <= MAX_UNREACHED)
+            })
+            .collect();
+        self.policy.name_start = *name_start;
+        self.policy.cgroup_start = *cgroup_start;
+        self.policy.elsewhere = elsewhere;
+        self.policy.classes = built.classes;
+        self.policy.rows = built.rows.len() as u32;
+        let compiled = Compiled {
+            policy: self.policy,
+            rows: built.rows,
+            starts,
+            users: self.users.into_iter().collect(),
+            rules: ruleset.rules.iter().map(|rule| rule.info.clone()).collect(),
+        };
+        Ok((compiled, self.notes))
+    }
+}
+
+/// The items of a group by clause. Items that ask for one and the same kind of thing only are
+/// alternatives within one clause; others have one each.
+fn together(items: &[Item]) -> Vec<Vec<&Item>> {
+    let mut single: [Option<usize>; SELECTORS] = [None; SELECTORS];
+    let mut clauses: Vec<Vec<&Item>> = Vec::new();
+    for item in items {
+        let kinds = [
+            (item.exe.is_some(), Selector::Executable),
+            (item.name.is_some(), Selector::Name),
+            (item.user.is_some(), Selector::User),
+            (item.cgroup.is_some(), Selector::Cgroup),
+        ];
+        let mut asked = kinds
+            .iter()
+            .filter(|(asks, _)| *asks)
+            .map(|(_, kind)| *kind);
+        match (asked.next(), asked.next()) {
+            (Some(kind), None) => {
+                let clause = *single[kind as usize].get_or_insert(clauses.len());
+                if clause == clauses.len() {
+                    clauses.push(Vec::new());
+                }
+                clauses[clause].push(item);
+            }
+            _ => clauses.push(vec![item]),
+        }
+    }
+    clauses
+}

@@ -1,0 +1,101 @@
+//! One policy document after it has been checked: what it says, with the places where it
+//! says so. Names are not looked up yet; that needs the documents that it includes.
+
+use guard_ebpf::operation::Operation;
+use guard_ebpf::policy::Effect;
+
+use super::diagnostics::Span;
+use super::glob::{Part, Token};
+
+/// A document.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Document {
+    /// What it includes.
+    pub includes: Vec<Named>,
+    /// Where it asks for `mode: audit`.
+    pub audit: Option<Span>,
+    /// Its groups of processes.
+    pub groups: Vec<Definition<Vec<Item>>>,
+    /// Its sets of paths.
+    pub paths: Vec<Definition<Vec<PathGlob>>>,
+    /// Its rules, in order.
+    pub rules: Vec<Rule>,
+}
+
+/// A name and where it stands.
+#[derive(Clone, Debug)]
+pub(crate) struct Named {
+    pub text: String,
+    pub span: Span,
+}
+
+/// What a name stands for.
+#[derive(Clone, Debug)]
+pub(crate) struct Definition<T> {
+    pub name: Named,
+    pub meaning: T,
+}
+
+/// An item of a group: what a process must be, all of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Item {
+    /// Its executable.
+    pub exe: Option<PathGlob>,
+    /// Its command name.
+    pub name: Option<Vec<Token>>,
+    /// Its effective user.
+    pub user: Option<u32>,
+    /// Its cgroup: one of these globs.
+    pub cgroup: Option<Vec<Vec<Part>>>,
+    /// As it is written, for people.
+    pub written: String,
+}
+
+/// A glob of paths.
+#[derive(Clone, Debug)]
+pub(crate) struct PathGlob {
+    /// What it matches.
+    pub parts: Vec<Part>,
+    /// Whether it begins with `**/`: it counts on every file system.
+    pub floating: bool,
+    /// As it is written, for people.
+    pub written: String,
+}
+
+impl PartialEq for PathGlob {
+    fn eq(&self, other: &Self) -> bool {
+        self.parts == other.parts && self.floating == other.floating
+    }
+}
+
+impl Eq for PathGlob {}
+
+/// A rule, its selectors by name.
+#[derive(Clone, Debug)]
+pub(crate) struct Rule {
+    /// Its name.
+    pub name: Option<Named>,
+    /// Why it is there.
+    pub because: Option<String>,
+    /// What it says.
+    pub effect: Effect,
+    /// About which operations.
+    pub operations: Vec<Operation>,
+    /// Which signals; all where it does not say.
+    pub signals: Option<Vec<u32>>,
+    /// To which groups; to every process where it does not say.
+    pub to: Option<Vec<Named>>,
+    /// On which paths; on every file where it does not say.
+    pub on: Option<Vec<On>>,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// What a rule is on.
+#[derive(Clone, Debug)]
+pub(crate) enum On {
+    /// A set of paths.
+    Set(Named),
+    /// A glob. None where it is about the workspace and there is none.
+    Glob(Option<PathGlob>),
+}

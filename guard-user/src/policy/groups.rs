@@ -1,0 +1,190 @@
+//! Groups of processes: what an item of a group can ask.
+
+use guard_ebpf::abi::COMM_LEN;
+
+use super::diagnostics::did_you_mean;
+use super::document::{Definition, Item};
+use super::glob::{Part, Token, least_length, parse_path, parse_word};
+use super::reader::{Entry, Reader};
+use super::tree::{Node, Value};
+use super::variables;
+
+/// The keys of an item.
+const ITEM: [&str; 5] = ["exe", "name", "user", "cgroup", "unit"];
+
+/// The endings of the names of systemd's units that have processes.
+const UNITS: [&str; 6] = [".service", ".scope", ".slice", ".socket", ".mount", ".swap"];
+
+impl Reader<'_> {
+    /// The groups of a document.
+    pub fn groups(&mut self, node: &Node) -> Vec<Definition<Vec<Item>>> {
+        let entries = self.entries(node, "`groups` maps names to lists of items");
+        let mut groups = Vec::new();
+        for entry in entries {
+            let name = self.definition_name(&entry, "group");
+            let items = self.one_or_more(entry.value, "a group lists items");
+            let meaning = items
+                .into_iter()
+                .filter_map(|item| self.item(item))
+                .collect();
+            groups.push(Definition { name, meaning });
+        }
+        groups
+    }
+
+    /// An item. `None` after a mistake, and when it is about a workspace and there is none.
+    fn item(&mut self, node: &Node) -> Option<Item> {
+        let what = "an item of a group is a mapping such as `{ exe: /usr/bin/node }`";
+        let fields = self.fields(node, what, &ITEM);
+        if fields.is_empty() {
+            if matches!(&node.value, Value::Map(map) if map.is_empty())
+                || matches!(node.value, Value::Null)
+            {
+                self.mistake(node.span, format!("{what}, and there is nothing"));
+            }
+            return None;
+        }
+        let mut item = Item {
+            exe: None,
+            name: None,
+            user: None,
+            cgroup: None,
+            written: String::new(),
+        };
+        let mut complete = true;
+        let mut cgroup_key = "";
+        for Entry {
+            key,
+            key_span,
+            value,
+        } in fields
+        {
+            let Some(text) = self.word(value, &format!("`{key}` is a word")) else {
+                complete = false;
+                continue;
+            };
+            if !item.written.is_empty() {
+                item.written.push_str(", ");
+            }
+            item.written.extend([key, " ", text]);
+            let done = match key {
+                "exe" => {
+                    item.exe = self.path_glob(value, text).ok();
+                    item.exe.is_some()
+                }
+                "name" => {
+                    item.name = self.command_name(value, text);
+                    item.name.is_some()
+                }
+                "user" => {
+                    item.user = self.user(value, text);
+                    item.user.is_some()
+                }
+                _ => {
+                    if !cgroup_key.is_empty() {
+                        self.mistake(
+                            key_span,
+                            format!("`{key}` and `{cgroup_key}` both say in which cgroup; use one"),
+                        );
+                    }
+                    cgroup_key = key;
+                    item.cgroup = if key == "unit" {
+                        self.unit(value, text)
+                    } else {
+                        self.cgroup(value, text).map(|glob| vec![glob])
+                    };
+                    item.cgroup.is_some()
+                }
+            };
+            complete &= done;
+        }
+        complete.then_some(item)
+    }
+
+    fn command_name(&mut self, node: &Node, text: &str) -> Option<Vec<Token>> {
+        let letters = self.expanded(node, text).ok()?;
+        let tokens = match parse_word(&letters) {
+            Ok(tokens) => tokens,
+            Err(error) => {
+                self.mistake_in(node, error);
+                return None;
+            }
+        };
+        let longest = COMM_LEN - 1;
+        if least_length(&tokens) > longest {
+            let cut: String = text.chars().take(longest).collect();
+            self.mistake(
+                node.span,
+                format!(
+                    "the kernel keeps {longest} bytes of a command name, so this never matches; \
+                     write `{cut}`, or name the executable with `exe`"
+                ),
+            );
+            return None;
+        }
+        Some(tokens)
+    }
+
+    fn user(&mut self, node: &Node, text: &str) -> Option<u32> {
+        let letters = self.expanded(node, text).ok()?;
+        let name = variables::text(&letters)?;
+        if let Ok(uid) = name.parse() {
+            return Some(uid);
+        }
+        if name == self.environment.user {
+            return Some(self.environment.uid);
+        }
+        let uid = self.host.uid(&name);
+        if uid.is_none() {
+            let users = self.host.user_names();
+            let near = did_you_mean(&name, users.iter().map(String::as_str));
+            self.mistake(
+                node.span,
+                format!("there is no user `{name}` on this host{near}"),
+            );
+        }
+        uid
+    }
+
+    fn cgroup(&mut self, node: &Node, text: &str) -> Option<Vec<Part>> {
+        let letters = self.expanded(node, text).ok()?;
+        match parse_path(&letters) {
+            Ok(parts) => Some(parts),
+            Err(error) => {
+                self.mistake_in(node, error);
+                None
+            }
+        }
+    }
+
+    /// A unit is any cgroup of that name, and everything below it.
+    fn unit(&mut self, node: &Node, text: &str) -> Option<Vec<Vec<Part>>> {
+        let letters = self.expanded(node, text).ok()?;
+        if text.contains('/') {
+            self.mistake(
+                node.span,
+                "the name of a unit has no `/`; name a path with `cgroup`",
+            );
+            return None;
+        }
+        if !UNITS.iter().any(|ending| text.ends_with(ending)) && !text.ends_with('*') {
+            self.mistake(
+                node.span,
+                format!("a unit has an ending, such as `{text}.service`"),
+            );
+            return None;
+        }
+        let tokens = match parse_word(&letters) {
+            Ok(tokens) => tokens,
+            Err(error) => {
+                self.mistake_in(node, error);
+                return None;
+            }
+        };
+        let unit = Part::Name(tokens);
+        let any = Part::Name(vec![Token::AnyRun]);
+        let itself = vec![Part::AnyDepth, unit];
+        let below = [itself.clone(), vec![Part::AnyDepth, any]].concat();
+        Some(vec![itself, below])
+    }
+}

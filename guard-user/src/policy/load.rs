@@ -1,0 +1,343 @@
+//! Loading: from the names of presets and files to a compiled policy.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use super::builtin;
+use super::compile::compile;
+use super::compiled::{Compiled, RuleInfo};
+use super::diagnostics::{Diagnostic, Diagnostics, SourceText, Sources, did_you_mean};
+use super::document::{Document, Named, Rule};
+use super::environment::{Environment, Host};
+use super::presets::{PRESETS, find, is_preset_name};
+use super::reader::{Reader, list};
+use super::ruleset::{Ruleset, RulesetRule};
+use super::scope::Scope;
+use super::tree;
+
+/// Where a policy comes from.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Source {
+    /// A preset that is built in.
+    Preset(String),
+    /// A file.
+    File(PathBuf),
+}
+
+impl Source {
+    /// What `--policy` means by a word: a preset's name, or a path.
+    #[must_use]
+    pub fn from_argument(word: &str) -> Self {
+        if is_preset_name(word) {
+            Self::Preset(word.to_owned())
+        } else {
+            Self::File(word.into())
+        }
+    }
+}
+
+/// A loaded policy.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// What the documents say.
+    pub ruleset: Ruleset,
+    /// What the kernel gets.
+    pub compiled: Compiled,
+    /// The files that were read: what to watch for edits.
+    pub files: Vec<PathBuf>,
+    /// What is as it is and may surprise: rules that have no place in this session.
+    pub notes: Vec<String>,
+}
+
+/// Loads policies for a session.
+pub struct Loader<'load> {
+    environment: &'load Environment,
+    host: &'load dyn Host,
+}
+
+impl<'load> Loader<'load> {
+    /// A loader for a session on a host.
+    #[must_use]
+    pub fn new(environment: &'load Environment, host: &'load dyn Host) -> Self {
+        Self { environment, host }
+    }
+
+    /// Loads policies and compiles them into one. The rules of an earlier source come first.
+    ///
+    /// The error holds every mistake that was found, in all files.
+    pub fn load(&self, sources: &[Source]) -> Result<Loaded, Diagnostics> {
+        let mut load = Load {
+            environment: self.environment,
+            host: self.host,
+            texts: Sources::default(),
+            documents: Vec::new(),
+            stack: Vec::new(),
+            files: Vec::new(),
+            mistakes: Vec::new(),
+            notes: Vec::new(),
+        };
+        let tops: Vec<usize> = sources
+            .iter()
+            .filter_map(|source| load.read(source, None))
+            .collect();
+        let ruleset = load.ruleset(&tops);
+        let mut mistakes = load.mistakes;
+        if mistakes.is_empty() {
+            match compile(&ruleset, self.environment, self.host) {
+                Ok((compiled, notes)) => {
+                    load.notes.extend(notes);
+                    return Ok(Loaded {
+                        ruleset,
+                        compiled,
+                        files: load.files,
+                        notes: load.notes,
+                    });
+                }
+                Err(message) => {
+                    let names: Vec<_> = sources.iter().map(source_name).collect();
+                    mistakes.push(Diagnostic::of_file(names.join(", "), message));
+                }
+            }
+        }
+        Err(Diagnostics {
+            mistakes,
+            files: load.files,
+        })
+    }
+}
+
+/// What people call a source.
+fn source_name(source: &Source) -> String {
+    match source {
+        Source::Preset(name) => name.clone(),
+        Source::File(path) => path.display().to_string(),
+    }
+}
+
+/// A document that has been read, with what it sees.
+struct Read {
+    source: Source,
+    document: Document,
+    /// The documents that it includes.
+    includes: Vec<usize>,
+    scope: Scope,
+}
+
+/// One load under way.
+struct Load<'load> {
+    environment: &'load Environment,
+    host: &'load dyn Host,
+    texts: Sources,
+    documents: Vec<Read>,
+    /// The documents that are being read, the outermost first.
+    stack: Vec<(Source, String)>,
+    files: Vec<PathBuf>,
+    mistakes: Vec<Diagnostic>,
+    notes: Vec<String>,
+}
+
+impl Load<'_> {
+    /// Reads a document and what it includes. `from` is the entry that includes it.
+    fn read(&mut self, source: &Source, from: Option<&Named>) -> Option<usize> {
+        let name = source_name(source);
+        // Two names of one file are one document.
+        let identity = match source {
+            Source::Preset(_) => source.clone(),
+            Source::File(path) => {
+                let absolute = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+                Source::File(self.host.resolve(&absolute, 0).path)
+            }
+        };
+        if let Some(start) = self.stack.iter().position(|(other, _)| *other == identity) {
+            let circle: Vec<&str> = self.stack[start..]
+                .iter()
+                .map(|(_, name)| name.as_str())
+                .chain([name.as_str()])
+                .collect();
+            let message = format!("this includes itself: {}", circle.join(" → "));
+            self.complain(&name, from, message);
+            return None;
+        }
+        if let Some(known) = self
+            .documents
+            .iter()
+            .position(|read| read.source == identity)
+        {
+            return Some(known);
+        }
+        let text = self.text(source, &name, from)?;
+        let file = self.texts.0.len();
+        self.texts.0.push(SourceText {
+            name: name.clone(),
+            text,
+        });
+        let document = match tree::parse(&self.texts, file) {
+            Ok(root) => Reader {
+                sources: &self.texts,
+                environment: self.environment,
+                host: self.host,
+                mistakes: &mut self.mistakes,
+            }
+            .document(&root),
+            Err(mistake) => {
+                self.mistakes.push(mistake);
+                return None;
+            }
+        };
+        self.stack.push((identity.clone(), name));
+        let mut includes = Vec::new();
+        let mut scope = Scope::default();
+        for include in &document.includes {
+            let other_source = included_source(source, &include.text);
+            if let Some(index) = self.read(&other_source, Some(include)) {
+                let other = &self.documents[index];
+                scope.add_included(&other.scope, include, &self.texts, &mut self.mistakes);
+                if let Some(span) = other.document.audit {
+                    let (file, line) = self.texts.place(span);
+                    let (own, _) = self.texts.place(include.span);
+                    self.notes.push(format!(
+                        "`mode: audit` in {file}:{line} counts only where {file} is named itself; \
+                         for all rules of {own} write it there"
+                    ));
+                }
+                includes.push(index);
+            }
+        }
+        self.stack.pop();
+        scope.add_own(&document, &self.texts, &mut self.mistakes);
+        self.documents.push(Read {
+            source: identity,
+            document,
+            includes,
+            scope,
+        });
+        Some(self.documents.len() - 1)
+    }
+
+    /// The text of a source. None after a mistake.
+    fn text(&mut self, source: &Source, name: &str, from: Option<&Named>) -> Option<String> {
+        let path = match source {
+            Source::Preset(preset) => {
+                let Some(text) = find(preset) else {
+                    let names = PRESETS.map(|preset| preset.name);
+                    let near = did_you_mean(preset, names);
+                    let message = format!(
+                        "there is no preset `{preset}`{near}; there are {}, and a file is named \
+                         with a `/` or with `.yaml` at its end",
+                        list(&names)
+                    );
+                    self.complain(name, from, message);
+                    return None;
+                };
+                return Some(text.to_owned());
+            }
+            Source::File(path) => path,
+        };
+        if !self.files.contains(path) {
+            self.files.push(path.clone());
+        }
+        let bytes = match self.host.read(path) {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                let message = format!("the policy `{name}` cannot be read: {error}");
+                self.complain(name, from, message);
+                return None;
+            }
+        };
+        match String::from_utf8(bytes) {
+            Ok(text) => Some(text),
+            Err(error) => {
+                let good = &error.as_bytes()[..error.utf8_error().valid_up_to()];
+                let line = good.split(|&byte| byte == b'\n').count();
+                self.mistakes.push(Diagnostic::of_file(
+                    name,
+                    format!("line {line} is not UTF-8, and a policy is"),
+                ));
+                None
+            }
+        }
+    }
+
+    /// Notes a mistake at the entry that includes a document, or about the document itself.
+    fn complain(&mut self, name: &str, from: Option<&Named>, message: String) {
+        self.mistakes.push(match from {
+            Some(include) => self.texts.mistake(include.span, message),
+            None => Diagnostic::of_file(name, message),
+        });
+    }
+
+    /// All rules in order: a document's own, then those of what it includes. A document that
+    /// is reached twice counts where it is reached first; the second time it could not
+    /// change anything, since the first rule that matches wins.
+    fn ruleset(&mut self, tops: &[usize]) -> Ruleset {
+        let mut rules = builtin::rules(&self.environment.protected);
+        let mut seen = BTreeSet::new();
+        let mut left: Vec<usize> = tops.iter().rev().copied().collect();
+        let documents = std::mem::take(&mut self.documents);
+        while let Some(index) = left.pop() {
+            if !seen.insert(index) {
+                continue;
+            }
+            let read = &documents[index];
+            for rule in &read.document.rules {
+                rules.extend(self.resolve(rule, &read.scope));
+            }
+            left.extend(read.includes.iter().rev());
+        }
+        let audit = tops
+            .iter()
+            .any(|&top| documents[top].document.audit.is_some());
+        Ruleset { audit, rules }
+    }
+
+    /// A rule with its names looked up. None after a mistake, and for a rule that has nothing
+    /// to be about in this session.
+    fn resolve(&mut self, rule: &Rule, scope: &Scope) -> Option<RulesetRule> {
+        let place = self.texts.place(rule.span);
+        let name = rule.name.as_ref().map_or_else(
+            || {
+                let file = Path::new(&place.0).file_name();
+                let file = file.map_or(place.0.clone().into(), |file| file.to_string_lossy());
+                format!("{file}:{}", place.1)
+            },
+            |name| name.text.clone(),
+        );
+        let to = scope.items(rule, &self.texts, &mut self.mistakes);
+        let on = scope.globs(rule, &self.texts, &mut self.mistakes);
+        let (to, on) = (to.ok()?, on.ok()?);
+        let nothing =
+            to.as_ref().is_some_and(Vec::is_empty) || on.as_ref().is_some_and(Vec::is_empty);
+        if nothing {
+            if self.mistakes.is_empty() {
+                let (file, line) = place;
+                self.notes.push(format!(
+                    "the rule `{name}` ({file}:{line}) is left out: it is about the workspace, \
+                     and this session has none"
+                ));
+            }
+            return None;
+        }
+        Some(RulesetRule {
+            info: RuleInfo {
+                name,
+                because: rule.because.clone(),
+                source: Some(place),
+            },
+            effect: rule.effect,
+            operations: rule.operations.clone(),
+            signals: rule.signals.clone(),
+            to,
+            on,
+        })
+    }
+}
+
+/// What an entry of `include` means: a preset, or a file from the including file's directory.
+fn included_source(from: &Source, name: &str) -> Source {
+    match (Source::from_argument(name), from) {
+        (Source::File(path), Source::File(from)) => {
+            Source::File(from.parent().unwrap_or(Path::new("")).join(path))
+        }
+        (source, _) => source,
+    }
+}
