@@ -230,6 +230,8 @@ pub enum Lost {
     Malformed,
     /// Events that could not be written to the log.
     Log,
+    /// Events that a follower did not take in time. Only that follower is told.
+    Stream,
 }
 
 /// Anything else that people should know.

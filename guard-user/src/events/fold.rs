@@ -23,6 +23,11 @@ pub const EXAMPLES: usize = 8;
 /// How many targets of one event are told apart. Its count stays exact beyond that.
 pub const MAX_TOLD_APART: usize = 1024;
 
+/// How many targets all open folds together tell apart; a fold that would need more is
+/// closed early. With [`MAX_OPEN`] this bounds what whoever is guarded can make the server
+/// remember: about half a megabyte here.
+pub const MAX_REMEMBERED: usize = 16 * MAX_TOLD_APART;
+
 /// How many folds can be open at once; then the oldest is closed early.
 pub const MAX_OPEN: usize = 256;
 
@@ -91,11 +96,6 @@ impl Open {
     fn due(&self) -> Instant {
         (self.touched + QUIET).min(self.opened + LONGEST)
     }
-
-    fn close(mut self) -> Closed {
-        self.closed.judged.others = self.told_apart.len().saturating_sub(1) as u64;
-        self.closed
-    }
 }
 
 /// The open folds.
@@ -103,6 +103,8 @@ impl Open {
 pub struct Folder {
     open: HashMap<Key, Open>,
     opened: u64,
+    /// How many targets the open folds tell apart.
+    remembered: usize,
 }
 
 impl Folder {
@@ -116,10 +118,17 @@ impl Folder {
         if open.due() <= now {
             return Joined::Not;
         }
+        let is_new = open.told_apart.len() < MAX_TOLD_APART && !open.told_apart.contains(&target);
+        if is_new && self.remembered >= MAX_REMEMBERED {
+            return Joined::Not;
+        }
+        if is_new {
+            open.told_apart.insert(target);
+            self.remembered += 1;
+        }
         open.touched = now;
         open.closed.judged.count += 1;
         open.closed.last = open.closed.last.max(time);
-        let is_new = open.told_apart.len() < MAX_TOLD_APART && open.told_apart.insert(target);
         if is_new && open.closed.judged.targets.len() < EXAMPLES {
             Joined::Wanted
         } else {
@@ -153,7 +162,8 @@ impl Folder {
             closed: first,
         };
         self.open.insert(key, open);
-        in_the_way.map(Open::close)
+        self.remembered += 1;
+        in_the_way.map(|open| self.close(open))
     }
 
     /// Closes what is due, in the order in which it was opened.
@@ -184,6 +194,13 @@ impl Folder {
             .map(|(_, open)| open)
             .collect();
         closed.sort_by_key(|open| open.number);
-        closed.into_iter().map(Open::close).collect()
+        closed.into_iter().map(|open| self.close(open)).collect()
+    }
+
+    fn close(&mut self, mut open: Open) -> Closed {
+        let told_apart = open.told_apart.len();
+        self.remembered -= told_apart;
+        open.closed.judged.others = told_apart.saturating_sub(1) as u64;
+        open.closed
     }
 }

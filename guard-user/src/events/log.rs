@@ -22,9 +22,9 @@ pub const LIMIT: u64 = 128 << 20;
 const RESERVE: u64 = 1 << 20;
 
 /// The log of one session.
-pub struct Log<W> {
+pub struct Log<W = File> {
     path: PathBuf,
-    open: Box<dyn FnMut(&Path) -> io::Result<Opened<W>> + Send>,
+    open: Open<W>,
     out: Option<W>,
     /// Whether the file may end within a line.
     torn: bool,
@@ -33,6 +33,9 @@ pub struct Log<W> {
     missing: u64,
     why: String,
 }
+
+/// How a log is opened.
+type Open<W> = Box<dyn FnMut(&Path) -> io::Result<Opened<W>> + Send>;
 
 /// A log's file when it has been opened.
 #[derive(Debug)]
@@ -60,14 +63,13 @@ impl Log<File> {
     /// is tried again with each one.
     #[must_use]
     pub fn create(directory: &Path, session: &str, start: Time) -> Self {
-        let path = directory.join(file_name(session, start));
-        Self::with(path, LIMIT, |path| {
+        Self::with(path(directory, session, start), LIMIT, |path| {
             prepare(path)?;
             open(path, true)
         })
     }
 
-    /// The log of a session that a server before this one began.
+    /// The log of a session that a server before this one began; for [`path`].
     #[must_use]
     pub fn reopen(path: PathBuf) -> Self {
         Self::with(path, LIMIT, |path| {
@@ -156,13 +158,12 @@ impl<W: Write> Log<W> {
     }
 
     fn try_append(&mut self, event: &Event) -> io::Result<()> {
-        let mut out = match self.out.take() {
-            Some(out) => out,
-            None => {
-                let opened = (self.open)(&self.path)?;
-                (self.size, self.torn) = (opened.size, opened.torn);
-                opened.out
-            }
+        let mut out = if let Some(out) = self.out.take() {
+            out
+        } else {
+            let opened = (self.open)(&self.path)?;
+            (self.size, self.torn) = (opened.size, opened.torn);
+            opened.out
         };
         let result = self.write(&mut out, event);
         self.out = Some(out);
@@ -207,9 +208,11 @@ impl<W: Write> Log<W> {
     }
 }
 
-/// `NAME-START.jsonl`, with nothing in the name that means something in a path.
-fn file_name(session: &str, start: Time) -> String {
-    format!("{}-{}.jsonl", safe_name(session), start.stamp())
+/// Where the log of a session is: `NAME-START.jsonl`, with nothing in the name that means
+/// something in a path.
+#[must_use]
+pub fn path(directory: &Path, session: &str, start: Time) -> PathBuf {
+    directory.join(format!("{}-{}.jsonl", safe_name(session), start.stamp()))
 }
 
 /// A session's name as the names of its logs have it.

@@ -57,3 +57,40 @@ impl Host for Machine {
         clock::boot_time()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::events::record::{FileTarget, FsPath};
+    use crate::events::resolve::Resolver;
+    use std::time::Instant;
+
+    #[test]
+    fn this_machines_own_things_are_named() {
+        let mounts = Mounts::read().expect("proc is mounted");
+        let own = std::path::Path::new("/proc/self");
+        let place = mounts.locate(own).expect("located");
+        let target = FileTarget {
+            inode: 1,
+            device: place.device,
+            path: FsPath {
+                bytes: b"self".to_vec(),
+                truncated: false,
+            },
+            directory: true,
+            rename: false,
+        };
+        let mut resolver = Resolver::new(Machine::new());
+        let file = resolver.file(&target, true, Instant::now());
+        assert_eq!(file.path, "/proc/self");
+        let root = Task {
+            pid: 1,
+            ..Task::default()
+        };
+        let process = resolver.process(&root, Instant::now());
+        let name = users::by_uid(0).expect("readable").map(|user| user.name);
+        assert!(name.is_some());
+        assert_eq!(process.user, name);
+        assert_eq!(process.exe, None, "its key is unknown");
+    }
+}

@@ -27,7 +27,6 @@ pub mod pipeline;
 pub mod reasons;
 pub mod record;
 pub mod resolve;
-pub mod signals;
 pub mod summary;
 pub mod terminal;
 pub mod text;

@@ -3,11 +3,12 @@
 
 use super::event::{Body, Event, Judged, Level, Loss, Lost, Notice, Process, Target, VERSION};
 use super::fold::{Closed, Folder, Identity, Joined, Key};
+use super::reasons;
 use super::record::{Record, RecordError, What};
 use super::resolve::{Host, Resolver};
 use super::time::Time;
-use super::{reasons, signals};
 use crate::policy::compiled::RuleInfo;
+use crate::system::signals;
 use guard_ebpf::operation::{MAX_OPERATIONS, Operation, Reason};
 use guard_ebpf::record::Task;
 use guard_ebpf::session::Counters;
@@ -322,7 +323,7 @@ fn judged(what: &What, actor: Process, target: Target, names: &impl Names) -> Ju
             .map(|(file, line)| format!("{file}:{line}")),
         actor,
         target,
-        signal: signals::name(what.signal),
+        signal: (what.signal != 0).then(|| signals::name(what.signal.into())),
         count: 1,
         until: None,
         others: 0,

@@ -1,6 +1,6 @@
 use super::*;
 use crate::events::event::{How, PolicyChange, PolicyEdit};
-use crate::events::fold::{EXAMPLES, LONGEST, MAX_OPEN, MAX_TOLD_APART, QUIET};
+use crate::events::fold::{EXAMPLES, LONGEST, MAX_OPEN, MAX_REMEMBERED, MAX_TOLD_APART, QUIET};
 use crate::events::samples;
 use crate::events::testing::{self, Layout, MadeUp, task};
 use guard_ebpf::operation::Verdict;
@@ -194,6 +194,31 @@ fn too_many_open_folds_close_the_oldest_and_lose_nothing() {
     let actors: Vec<_> = early.iter().map(|event| judged(event).actor.pid).collect();
     assert_eq!(actors, (10_000..10_010).collect::<Vec<_>>());
     assert_eq!(bench.after(QUIET).len(), MAX_OPEN);
+}
+
+#[test]
+fn what_is_remembered_of_targets_is_bounded_and_nothing_is_lost() {
+    let mut bench = Bench::new();
+    let actors = MAX_REMEMBERED / MAX_TOLD_APART + 4;
+    for pid in 1..=MAX_TOLD_APART as u32 {
+        for actor in 0..actors as u32 {
+            let mut record = testing::signal(task(pid, b"victim"), 9);
+            record.actor.pid = 10_000 + actor;
+            bench.push(&record);
+        }
+    }
+    let early = bench.after(Duration::ZERO);
+    assert!(!early.is_empty());
+    let late = bench.after(QUIET);
+    assert_eq!(late.len(), actors);
+    let all: Vec<_> = early.iter().chain(&late).map(judged).collect();
+    let remembered: u64 = late.iter().map(|event| judged(event).others + 1).sum();
+    assert!(remembered <= MAX_REMEMBERED as u64 + actors as u64);
+    let count: u64 = all.iter().map(|judged| judged.count).sum();
+    assert_eq!(count as usize, actors * MAX_TOLD_APART);
+    // Every target of an actor is new, so each is one of its events' targets.
+    let targets: u64 = all.iter().map(|judged| judged.others + 1).sum();
+    assert_eq!(targets, count);
 }
 
 #[test]

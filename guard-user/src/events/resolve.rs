@@ -41,7 +41,7 @@ const EXECUTABLES: usize = 4096;
 const OTHERS: usize = 1024;
 
 /// How long a user's name, or its absence, is taken to stay true.
-const USER_AGE: Duration = Duration::from_secs(600);
+const USER_AGE: Duration = Duration::from_mins(10);
 
 /// How long the mount table is taken to stay true. A device that it does not have is a
 /// reason to read it earlier, though never more often than [`MOUNTS_REST`].
@@ -167,14 +167,12 @@ impl<H: Host> Resolver<H> {
         if seen.is_none() && self.refresh_mounts(MOUNTS_REST, now) {
             seen = self.host.visible(number, &path.bytes);
         }
-        match seen {
-            Some(path) => path.into_os_string().into_encoded_bytes(),
-            None => {
-                let mut shown = format!("<dev {}>/", device(number)).into_bytes();
-                shown.extend_from_slice(&path.bytes);
-                shown
-            }
+        if let Some(path) = seen {
+            return path.into_os_string().into_encoded_bytes();
         }
+        let mut shown = format!("<dev {}>/", device(number)).into_bytes();
+        shown.extend_from_slice(&path.bytes);
+        shown
     }
 
     /// Reads the mount table again if it is at least so old.

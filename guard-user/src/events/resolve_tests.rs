@@ -37,7 +37,7 @@ fn a_file_is_shown_where_it_can_be_seen() {
 #[test]
 fn the_rest_of_a_file_is_told() {
     let mut resolver = Resolver::new(MadeUp::default());
-    let mut target = file(8 << 20 | 300, b"\xff", false);
+    let mut target = file(8 << 20 | 0x12c, b"\xff", false);
     target.inode = 0;
     target.rename = true;
     target.directory = true;
@@ -129,7 +129,7 @@ fn users_are_asked_for_once_in_a_while() {
         resolver.process(&nobody, start + Duration::from_secs(second));
     }
     assert_eq!(resolver.host.asked, 1, "absence is remembered too");
-    resolver.process(&nobody, start + Duration::from_secs(600));
+    resolver.process(&nobody, start + Duration::from_mins(10));
     assert_eq!(resolver.host.asked, 2);
 }
 

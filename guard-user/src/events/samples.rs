@@ -39,6 +39,8 @@ pub(crate) fn named(name: &str) -> Event {
     all()
         .into_iter()
         .find(|(other, _)| *other == name)
-        .map(|(_, event)| event)
-        .unwrap_or_else(|| panic!("docs/events.md has no example {name}"))
+        .map_or_else(
+            || panic!("docs/events.md has no example {name}"),
+            |(_, event)| event,
+        )
 }

@@ -82,7 +82,7 @@ impl Summary {
             parts.push(format!("{rest} more"));
         }
         let lost: u64 = self.lost.iter().sum();
-        let mut sentence = match (parts.is_empty(), lost) {
+        let sentence = match (parts.is_empty(), lost) {
             (true, 0) => return None,
             (true, _) => format!("guard: {lost} records were lost"),
             (false, 0) => format!("guard: refused {}", parts.join(", ")),
@@ -92,8 +92,19 @@ impl Summary {
             ),
         };
         let session = escaped(session.as_bytes());
-        sentence.push_str(&format!("; `guard tail --session {session}` shows them"));
-        Some(sentence)
+        Some(format!(
+            "{sentence}; `guard tail --session {session}` shows them"
+        ))
+    }
+}
+
+impl FromIterator<Event> for Summary {
+    fn from_iter<I: IntoIterator<Item = Event>>(events: I) -> Self {
+        let mut summary = Self::default();
+        for event in events {
+            summary.add(&event);
+        }
+        summary
     }
 }
 

@@ -248,6 +248,7 @@ fn lost(lines: &mut Lines, loss: &Loss) {
         Lost::Records => "records",
         Lost::Malformed => "records that could not be read",
         Lost::Log => "events that are not in the log",
+        Lost::Stream => "events here",
     };
     lines.put(AUDIT, "lost");
     let mut told = format!(" {} {what}", loss.count);

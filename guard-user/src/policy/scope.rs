@@ -99,7 +99,11 @@ impl Scope {
                 mistakes.push(sources.mistake(name.span, message));
             }
         }
-        if complete { Ok(Some(items)) } else { Err(Unknown) }
+        if complete {
+            Ok(Some(items))
+        } else {
+            Err(Unknown)
+        }
     }
 
     /// The globs that a rule names.
@@ -135,7 +139,11 @@ impl Scope {
                 }
             }
         }
-        if complete { Ok(Some(globs)) } else { Err(Unknown) }
+        if complete {
+            Ok(Some(globs))
+        } else {
+            Err(Unknown)
+        }
     }
 }
 

@@ -48,8 +48,8 @@ mod tests {
         let stat = std::fs::read("/proc/self/stat").expect("proc is mounted");
         let ticks = start_ticks(&stat).expect("a start time");
         let inode = std::fs::metadata("/proc/self/exe").expect("exe").ino();
-        let start = ticks * nanoseconds_per_tick().expect("a clock");
-        (std::process::id(), start, inode)
+        let nanoseconds = ticks * nanoseconds_per_tick().expect("a clock");
+        (std::process::id(), nanoseconds, inode)
     }
 
     #[test]
