@@ -3,6 +3,7 @@
 //! Data flows one way: YAML → document → compiled policy → maps → decision → record → event.
 
 pub mod cli;
+pub mod doctor;
 pub mod events;
 pub mod policy;
 pub mod server;

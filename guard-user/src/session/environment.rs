@@ -14,14 +14,13 @@ const SUDO: [&str; 6] = [
     "SUDO_TTY",
 ];
 
-/// Names the session to the command.
+/// Names the session to the command. The launch puts it in, since the name is known last.
 pub const SESSION: &str = "GUARD_SESSION";
 
-/// The environment of a command that runs as this identity in this session.
+/// The environment of a command that runs as this identity, but for [`SESSION`].
 pub fn of(
     caller: impl Iterator<Item = (OsString, OsString)>,
     identity: &Identity,
-    session: &str,
 ) -> Vec<(OsString, OsString)> {
     let mut environment: Vec<(OsString, OsString)> = caller.collect();
     if identity.is_changed {
@@ -37,7 +36,7 @@ pub fn of(
             set(&mut environment, "MAIL", &mail);
         }
     }
-    set(&mut environment, SESSION, OsStr::new(session));
+    environment.retain(|(name, _)| name != SESSION);
     environment
 }
 
@@ -69,11 +68,12 @@ mod tests {
             ("SUDO_ASKPASS", "/bin/askpass"),
             ("MAIL", "/var/mail/root"),
             ("LANG", "C.UTF-8"),
+            ("GUARD_SESSION", "an-older-one"),
         ];
         let caller = caller
             .into_iter()
             .map(|(name, value)| (name.into(), value.into()));
-        let mut environment: Vec<_> = of(caller, &identity(is_changed), "s-1")
+        let mut environment: Vec<_> = of(caller, &identity(is_changed))
             .into_iter()
             .map(|(name, value)| (name.into_string().unwrap(), value.into_string().unwrap()))
             .collect();
@@ -91,7 +91,6 @@ mod tests {
     #[test]
     fn the_users_own_replace_what_sudo_set() {
         let expected = pairs(&[
-            ("GUARD_SESSION", "s-1"),
             ("HOME", "/home/ann"),
             ("LANG", "C.UTF-8"),
             ("LOGNAME", "ann"),
@@ -106,7 +105,6 @@ mod tests {
     #[test]
     fn a_root_who_stays_root_keeps_everything() {
         let expected = pairs(&[
-            ("GUARD_SESSION", "s-1"),
             ("HOME", "/root"),
             ("LANG", "C.UTF-8"),
             ("MAIL", "/var/mail/root"),

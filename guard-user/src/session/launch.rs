@@ -14,6 +14,8 @@ use nix::errno::Errno;
 use nix::sys::signal::{SigHandler, Signal};
 use nix::unistd::{ForkResult, Gid, Pid, Uid};
 
+use super::environment::SESSION;
+use super::name::{MAX_LENGTH, Name};
 use super::raw;
 use crate::cli::exit::{Exit, Failure};
 
@@ -34,6 +36,8 @@ pub struct Plan {
     program: CString,
     arguments: Vec<CString>,
     environment: Vec<CString>,
+    /// Room for the variable that names the session.
+    session: Vec<u8>,
     /// `sh` and its arguments, for a script without an interpreter line.
     script: Vec<CString>,
     credentials: Option<Credentials>,
@@ -65,10 +69,13 @@ impl Plan {
             .into_iter()
             .chain(arguments.iter().skip(1).cloned())
             .collect();
+        let mut session = format!("{SESSION}=").into_bytes();
+        session.resize(session.len() + MAX_LENGTH + 1, 0);
         Ok(Self {
             program,
             arguments,
             environment,
+            session,
             script,
             credentials,
         })
@@ -77,17 +84,20 @@ impl Plan {
     /// Forks the child, which waits at its gate.
     ///
     /// The calling process should have one thread only.
-    pub fn fork(self) -> io::Result<Held> {
+    pub fn fork(mut self) -> io::Result<Held> {
         let (gate_reader, gate) = io::pipe()?;
         let (failure, failure_writer) = io::pipe()?;
         let argv = pointers(&self.arguments);
         let script = pointers(&self.script);
-        let envp = pointers(&self.environment);
+        let mut envp = pointers(&self.environment);
+        // The place of the variable that names the session, until it is known the end.
+        envp.push(std::ptr::null());
         let exec = Exec {
             program: &self.program,
             argv: &argv,
             script: &script,
-            envp: &envp,
+            envp: &mut envp,
+            session: &mut self.session,
         };
         // SAFETY: the child calls nothing but `Child::run`, which neither allocates nor takes
         // a lock and leaves through exec or `_exit`.
@@ -100,7 +110,7 @@ impl Plan {
                     failure: failure_writer,
                     credentials: self.credentials.as_ref(),
                 };
-                child.run(&exec)
+                child.run(exec)
             }
             ForkResult::Parent { child } => {
                 drop((gate_reader, failure_writer));
@@ -139,10 +149,22 @@ struct Exec<'plan> {
     program: &'plan CString,
     argv: &'plan [*const libc::c_char],
     script: &'plan [*const libc::c_char],
-    envp: &'plan [*const libc::c_char],
+    /// With room for one more before the null at the end.
+    envp: &'plan mut [*const libc::c_char],
+    session: &'plan mut [u8],
 }
 
 impl Exec<'_> {
+    /// Puts the session's name into the environment.
+    fn name_session(&mut self, name: &[u8; MAX_LENGTH]) {
+        let [.., place, _] = self.envp else { return };
+        if name[0] != 0 {
+            let start = self.session.len() - MAX_LENGTH - 1;
+            self.session[start..start + MAX_LENGTH].copy_from_slice(name);
+            *place = self.session.as_ptr().cast();
+        }
+    }
+
     /// Executes; returns only when that failed.
     fn exec(&self) -> Errno {
         // SAFETY: all strings end with a NUL and all arrays with a null, and the plan that
@@ -184,12 +206,18 @@ struct Child<'plan> {
 }
 
 impl Child<'_> {
-    fn run(mut self, exec: &Exec<'_>) -> ! {
+    fn run(mut self, mut exec: Exec<'_>) -> ! {
         let mut word = [0_u8; 4];
-        if self.gate.read_exact(&mut word).is_err() {
+        let mut name = [0_u8; MAX_LENGTH];
+        let heard = self
+            .gate
+            .read_exact(&mut word)
+            .and_then(|()| self.gate.read_exact(&mut name));
+        if heard.is_err() {
             // `guard run` is gone, or the session did not come to be: it has said so.
             leave();
         }
+        exec.name_session(&name);
         let (step, error) = match self.prepare(i32::from_le_bytes(word)) {
             Ok(()) => (Step::Exec, exec.exec()),
             Err(failure) => failure,
@@ -279,15 +307,17 @@ impl Held {
     /// Opens the gate and waits until the command runs, or has failed to.
     ///
     /// The child first sends `SIGURG` to `canary`, which the guard must refuse; without a
-    /// canary nothing is proved.
-    pub fn release(self, canary: Option<Pid>) -> Result<Command, Failure> {
+    /// canary nothing is proved. With a session's name, the command finds it in its environment.
+    pub fn release(self, canary: Option<Pid>, session: Option<&Name>) -> Result<Command, Failure> {
         let Self {
             pid,
             pidfd,
             mut gate,
             mut failure,
         } = self;
-        let word = canary.map_or(0, Pid::as_raw).to_le_bytes();
+        let mut word = canary.map_or(0, Pid::as_raw).to_le_bytes().to_vec();
+        word.extend_from_slice(session.map_or("", Name::as_str).as_bytes());
+        word.resize(4 + MAX_LENGTH, 0);
         let mut message = Vec::new();
         let spoken = gate
             .write_all(&word)
@@ -365,7 +395,7 @@ mod tests {
     }
 
     fn status_of(plan: Plan) -> WaitStatus {
-        let command = plan.fork().unwrap().release(None).unwrap();
+        let command = plan.fork().unwrap().release(None, None).unwrap();
         waitpid(command.pid, None).unwrap()
     }
 
@@ -383,17 +413,27 @@ mod tests {
     }
 
     #[test]
+    fn the_command_finds_the_name_of_its_session() {
+        let name = Name::new(&"n".repeat(MAX_LENGTH)).unwrap();
+        let script = format!("test \"$GUARD_SESSION\" = {name} && exit 7");
+        let held = plan("/bin/sh", &["sh", "-c", &script]).fork().unwrap();
+        let command = held.release(None, Some(&name)).unwrap();
+        let status = waitpid(command.pid, None).unwrap();
+        assert!(matches!(status, WaitStatus::Exited(_, 7)), "{status:?}");
+    }
+
+    #[test]
     fn a_command_that_cannot_be_executed_says_so() {
         let failure = plan("/nowhere/none", &["none"])
             .fork()
             .unwrap()
-            .release(None)
+            .release(None, None)
             .unwrap_err();
         assert_eq!(failure.exit, Exit::NotFound);
         let failure = plan("/etc/passwd", &["passwd"])
             .fork()
             .unwrap()
-            .release(None)
+            .release(None, None)
             .unwrap_err();
         assert_eq!(failure.exit, Exit::NotExecutable);
     }
@@ -432,7 +472,7 @@ mod tests {
         let failure = plan("/bin/true", &["true"])
             .fork()
             .unwrap()
-            .release(Some(pid))
+            .release(Some(pid), None)
             .unwrap_err();
         canary.kill().unwrap();
         canary.wait().unwrap();

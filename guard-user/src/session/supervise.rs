@@ -173,7 +173,7 @@ mod tests {
                     let held = plan.fork()?;
                     let supervisor = Supervisor::new()?;
                     let command = held
-                        .release(None)
+                        .release(None, None)
                         .map_err(|failure| io::Error::other(failure.message))?;
                     supervisor.wait(&command)
                 })();
