@@ -8,8 +8,7 @@ use crate::bits::{Bits, MAX_CLAUSES};
 use crate::operation::{MAX_OPERATIONS, Operation, Reason, Verdict};
 use crate::policy::{Effect, MAX_RULES, MODE_AUDIT, Policy, SELECTORS, Selector};
 
-/// For each kind of selector, the clauses that the target satisfies. A kind that no
-/// clause of the policy asks for need not be looked up.
+/// For each kind of selector, the clauses that the target satisfies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Matched(pub [Bits; SELECTORS]);
 
@@ -44,63 +43,80 @@ impl Decision {
     }
 }
 
-/// Whether a policy has to look at a kind of selector for an operation.
-#[must_use]
-#[inline(always)]
-pub const fn asks_for(policy: &Policy, operation: Operation, kind: Selector) -> bool {
-    let about = policy.operations[operation as usize & (MAX_OPERATIONS - 1)];
-    !about.and(policy.uses[kind as usize]).is_empty()
+/// The clauses that may still match, while one kind of selector after the other narrows
+/// them down. The lowest that is left in the end belongs to the first matching rule.
+#[derive(Clone, Copy, Debug)]
+pub struct Candidates(Bits);
+
+impl Candidates {
+    /// The clauses of the rules about an operation. `signal` counts for
+    /// [`Operation::Signal`] only.
+    #[must_use]
+    #[inline(always)]
+    pub fn about(policy: &Policy, operation: Operation, signal: u32) -> Self {
+        let clauses = policy.operations[operation as usize & (MAX_OPERATIONS - 1)];
+        if !matches!(operation, Operation::Signal) {
+            return Self(clauses);
+        }
+        match policy.signals.get(signal as usize) {
+            Some(named) => Self(clauses.and(*named)),
+            // A signal that no rule can name is refused like any that no rule names.
+            None => Self(Bits::NONE),
+        }
+    }
+
+    /// Whether one that is left asks for a kind of selector, so that it has to be looked up.
+    #[must_use]
+    #[inline(always)]
+    pub const fn ask_for(self, policy: &Policy, kind: Selector) -> bool {
+        !self.0.and(policy.uses[kind as usize]).is_empty()
+    }
+
+    /// Keeps those that are satisfied, or do not ask for the kind.
+    #[inline(always)]
+    pub const fn narrow(&mut self, policy: &Policy, kind: Selector, satisfied: Bits) {
+        self.0 = self.0.and(satisfied.or(policy.uses[kind as usize].not()));
+    }
+
+    /// The decision. When none is left, the operation is refused.
+    #[must_use]
+    #[inline(always)]
+    pub fn decide(self, policy: &Policy) -> Decision {
+        let Some(clause) = self.0.first() else {
+            return soften(policy, Decision::deny(Reason::Default));
+        };
+        let rule = policy.clause_rule[clause as usize & (MAX_CLAUSES - 1)];
+        let effect = policy.effects[rule as usize & (MAX_RULES - 1)];
+        let decision = |verdict| Decision {
+            verdict,
+            reason: Reason::Rule,
+            rule,
+        };
+        if effect == Effect::Allow as u8 {
+            decision(Verdict::Allow)
+        } else if effect == Effect::Audit as u8 {
+            decision(Verdict::Audit)
+        } else if effect == Effect::DenyAlways as u8 {
+            decision(Verdict::Deny)
+        } else {
+            soften(policy, decision(Verdict::Deny))
+        }
+    }
 }
 
-/// Decides on an operation on a target that is not the session's own.
+/// Decides on an operation on a target that is not the session's own, of which all is known.
 ///
 /// `signal` counts for [`Operation::Signal`] only. Rules are tried in order; the first
 /// that matches wins; when none does, the operation is refused.
 #[must_use]
-#[inline(always)]
 pub fn decide(policy: &Policy, operation: Operation, signal: u32, matched: &Matched) -> Decision {
-    let mut left = policy.operations[operation as usize & (MAX_OPERATIONS - 1)];
-    if matches!(operation, Operation::Signal) {
-        left = match policy.signals.get(signal as usize) {
-            Some(clauses) => left.and(*clauses),
-            // A signal that no rule can name is refused like any that no rule names.
-            None => Bits::NONE,
-        };
+    let mut candidates = Candidates::about(policy, operation, signal);
+    for kind in Selector::EVERY {
+        if kind.is_on_process() == operation.is_on_process() {
+            candidates.narrow(policy, kind, matched.0[kind as usize]);
+        }
     }
-    let kinds = if operation.is_on_process() {
-        [
-            Selector::Executable,
-            Selector::Name,
-            Selector::User,
-            Selector::Cgroup,
-        ]
-        .as_slice()
-    } else {
-        [Selector::Path].as_slice()
-    };
-    for &kind in kinds {
-        let satisfied = matched.0[kind as usize].or(policy.uses[kind as usize].not());
-        left = left.and(satisfied);
-    }
-    let Some(clause) = left.first() else {
-        return soften(policy, Decision::deny(Reason::Default));
-    };
-    let rule = policy.clause_rule[clause as usize & (MAX_CLAUSES - 1)];
-    let effect = policy.effects[rule as usize & (MAX_RULES - 1)];
-    let decision = |verdict| Decision {
-        verdict,
-        reason: Reason::Rule,
-        rule,
-    };
-    if effect == Effect::Allow as u8 {
-        decision(Verdict::Allow)
-    } else if effect == Effect::Audit as u8 {
-        decision(Verdict::Audit)
-    } else if effect == Effect::DenyAlways as u8 {
-        decision(Verdict::Deny)
-    } else {
-        soften(policy, decision(Verdict::Deny))
-    }
+    candidates.decide(policy)
 }
 
 /// In `mode: audit` a refusal becomes a record.

@@ -36,6 +36,12 @@ impl Selector {
         Self::Cgroup,
         Self::Path,
     ];
+
+    /// Whether it asks for something of a process; otherwise of a file.
+    #[must_use]
+    pub const fn is_on_process(self) -> bool {
+        !matches!(self, Self::Path)
+    }
 }
 
 /// What a rule says.

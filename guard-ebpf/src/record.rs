@@ -1,9 +1,10 @@
 //! Records: what the kernel tells the user side through the ring buffer.
 //!
 //! Every record begins with a [`Header`], whose `kind` says what follows. Paths are
-//! written from the leaf to the root, each name followed by a `/`: `file/dir/top/`. The
+//! written from the leaf to the root, each name followed by a NUL: `file\0dir\0top\0`. The
 //! user side turns them round and puts the mount point in front. A path that does not fit
-//! has lost the end at the root, and says so in a flag.
+//! has lost the end at the root, and says so in a flag. A name that could not be read is
+//! empty; a length beyond the buffer means its end.
 
 use crate::abi::{COMM_LEN, NAME_MAX};
 
@@ -27,11 +28,8 @@ pub enum Kind {
 pub const FLAG_TRUNCATED: u8 = 1;
 /// [`Header::flags`]: the file is a directory.
 pub const FLAG_DIRECTORY: u8 = 2;
-/// [`Header::flags`]: the caller asked not to be audited (`PTRACE_MODE_NOAUDIT`): the
-/// refusal is one that programs provoke in passing, such as `ps` reading `/proc/PID/stat`.
-pub const FLAG_QUIET: u8 = 4;
 /// [`Header::flags`]: the file was to be renamed away or replaced, not unlinked.
-pub const FLAG_RENAME: u8 = 8;
+pub const FLAG_RENAME: u8 = 4;
 
 /// How much of a path a record surely holds, in bytes.
 pub const PATH_ROOM: usize = 512;
@@ -148,8 +146,19 @@ pub struct ExecutableRecord {
     pub path: [u8; PATH_BUFFER],
 }
 
+/// What the iterator over all tasks writes for each process that belongs to a session.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Member {
+    /// The process, as the first pid namespace numbers it.
+    pub pid: u32,
+    /// Its session.
+    pub session: u32,
+}
+
 const _: () = {
     use core::mem::offset_of;
+    assert!(size_of::<Member>() == 8);
     assert!(size_of::<Header>() == 24);
     assert!(size_of::<ExecutableKey>() == 16);
     assert!(size_of::<Task>() == 64);

@@ -28,6 +28,11 @@ pub struct Session {
 /// How many verdicts the counters have room for.
 pub const VERDICTS: usize = 4;
 
+/// The place in [`Counters::verdicts`], behind the verdicts, of what was refused to callers
+/// that asked not to be audited (`PTRACE_MODE_NOAUDIT`): `ps` reading `/proc/PID/stat` is
+/// shown zeroes, and nothing failed that anybody could see. It makes no record.
+pub const QUIET: usize = 3;
+
 /// What a session did: an element of `COUNTERS`. The kernel only ever adds to it; the user
 /// side makes it before the session starts and removes it after its end.
 #[repr(C)]

@@ -4,6 +4,7 @@
 
 pub mod cli;
 pub mod doctor;
+pub mod engine;
 pub mod events;
 pub mod policy;
 pub mod server;

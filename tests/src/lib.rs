@@ -1,1 +1,10 @@
 //! The integration tests that run inside the virtual machine.
+//!
+//! One static program, `guard-tests`, plays every part in the guest: it is the machine's init
+//! (`init`), which starts it again for each test (`guard-tests run NAME`), and on the host it says
+//! which tests a boot has to run (`guard-tests list`). `xtask` builds it and boots the machines.
+
+pub mod boot;
+pub mod context;
+pub mod init;
+pub mod registry;

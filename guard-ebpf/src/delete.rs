@@ -1,0 +1,84 @@
+//! Removing files and directories.
+//!
+//! - `inode_unlink`, `inode_rmdir`: also reached through overlayfs, nfsd and message
+//!   queues. Judge the name that goes.
+//! - `inode_rename`: judges the name that goes as a removal, and the one that is replaced
+//!   too. An exchange calls it twice, the second time with the sides swapped.
+//!
+//! A file is judged by its path from the root of its file system, as the kernel has it:
+//! bind mounts, symbolic links, `..` and a changed root do not change it.
+
+use aya_ebpf::macros::lsm;
+use aya_ebpf::programs::LsmContext;
+use guard_ebpf::kernel::ProgramId;
+use guard_ebpf::operation::Operation;
+use guard_ebpf::record::FLAG_RENAME;
+
+use crate::access::{Arguments, Dentry, Task};
+use crate::identity::session_of;
+use crate::judge::{self, Act};
+
+/// The act of deleting.
+#[inline(always)]
+fn delete(session: u32, flags: u8) -> Act {
+    Act {
+        session,
+        operation: Operation::Delete,
+        signal: 0,
+        flags,
+        quiet: false,
+    }
+}
+
+/// Judges `unlink` and `rmdir`.
+#[inline(always)]
+fn remove(context: &LsmContext, program: ProgramId) -> i32 {
+    let arguments = Arguments::of(context, program);
+    let before = arguments.verdict_before(1);
+    if before != 0 {
+        return before;
+    }
+    let session = session_of(Task::current());
+    if session == 0 {
+        return 0;
+    }
+    judge::file(delete(session, 0), Dentry::from_argument(arguments.get(0)))
+}
+
+/// Judges the removal of files.
+#[lsm(hook = "inode_unlink")]
+pub fn inode_unlink(context: LsmContext) -> i32 {
+    remove(&context, ProgramId::inode_unlink)
+}
+
+/// Judges the removal of directories.
+#[lsm(hook = "inode_rmdir")]
+pub fn inode_rmdir(context: LsmContext) -> i32 {
+    remove(&context, ProgramId::inode_rmdir)
+}
+
+/// Judges renaming.
+#[lsm(hook = "inode_rename")]
+pub fn inode_rename(context: LsmContext) -> i32 {
+    let arguments = Arguments::of(&context, ProgramId::inode_rename);
+    let before = arguments.verdict_before(2);
+    if before != 0 {
+        return before;
+    }
+    let session = session_of(Task::current());
+    if session == 0 {
+        return 0;
+    }
+    let away = judge::file(
+        delete(session, FLAG_RENAME),
+        Dentry::from_argument(arguments.get(0)),
+    );
+    if away != 0 {
+        return away;
+    }
+    let over = Dentry::from_argument(arguments.get(1));
+    if !over.exists() {
+        return 0;
+    }
+    judge::file(delete(session, FLAG_RENAME), over)
+}

@@ -1,0 +1,222 @@
+//! Who is an actor: the label of a session's tasks.
+//!
+//! - `task_alloc`: every child and thread of a labelled process gets its label before it
+//!   exists; if it cannot be stored, the fork fails: nothing escapes by exhaustion.
+//! - `bprm_creds_for_exec`: a thread that is not the leader becomes the leader when it
+//!   executes. One that existed before its process was moved into a session has no label
+//!   of its own; it gets the leader's, or the execution fails.
+//! - `cgroup_attach_task`: labels what is moved into a session's cgroup. It cannot refuse;
+//!   a failure is counted, and no session starts whose first process has no label.
+//! - `task_free`: counts; cannot fail.
+//! - `tasks`: an iterator that the user side reads; decides nothing.
+//!
+//! A process is known by its leader: the tracepoint fires once for a whole process, with
+//! the leader, and a process's threads all carry the leader's label or none.
+
+use core::ffi::c_void;
+use core::ptr::read_volatile;
+
+use aya_ebpf::helpers::generated::bpf_seq_write;
+use aya_ebpf::macros::{btf_tracepoint, lsm};
+use aya_ebpf::programs::{BtfTracePointContext, LsmContext};
+use guard_ebpf::kernel::ProgramId;
+use guard_ebpf::record::Member;
+use guard_ebpf::session::{Counters, Label};
+
+use crate::access::{Arguments, Cgroup, Task, labels_in_table};
+use crate::maps::{CGROUPS, COUNTERS, LABELS, TASKS};
+use crate::report;
+
+/// Deeper cgroups do not exist by default: `cgroup.max.depth` can be set, and its default
+/// is none, but the kernel's own limit is `INT_MAX`. A process that is moved into a cgroup
+/// that lies deeper below a session's than this is not labelled.
+const CGROUP_DEPTH: u32 = 64;
+
+/// `-EAGAIN`: what a fork returns that could not be labelled, as at the limit of processes.
+const EAGAIN: i32 = -11;
+
+/// The session of a task itself; 0 for none.
+#[inline(always)]
+fn own_session(task: Task) -> u32 {
+    if labels_in_table() {
+        // SAFETY: an entry is only removed when its task is freed.
+        unsafe { TASKS.get(task.address()) }.map_or(0, |label| label.session)
+    } else {
+        LABELS.get(task).map_or(0, |label| label.session)
+    }
+}
+
+/// The session of the process that a task belongs to; 0 for none.
+#[inline(always)]
+pub fn session_of(task: Task) -> u32 {
+    own_session(task.leader())
+}
+
+/// The counters of a session.
+#[inline(always)]
+pub fn counters(session: u32) -> Option<&'static mut Counters> {
+    // SAFETY: only ever added to, atomically.
+    COUNTERS
+        .get_ptr_mut(session)
+        .map(|counters| unsafe { &mut *counters })
+}
+
+/// Adds to a counter and returns what it was.
+#[inline(always)]
+pub fn add(counter: &mut u64, value: u64) -> u64 {
+    let mut value = value;
+    // The target has no atomic types in `core`, since its first version had no such
+    // instruction; the third version (kernel 5.12) has.
+    // SAFETY: a valid, aligned counter.
+    unsafe {
+        core::arch::asm!(
+            "{value} = atomic_fetch_add((u64 *)({counter} + 0), {value})",
+            value = inout(reg) value,
+            counter = in(reg) core::ptr::from_mut(counter),
+        );
+    }
+    value
+}
+
+/// Labels a task that has no label; false when that is impossible.
+#[inline(always)]
+fn label(task: Task, session: u32) -> bool {
+    let mut label = Label {
+        session,
+        reserved: 0,
+    };
+    let stored = if labels_in_table() {
+        TASKS.insert(task.address(), label, 0).is_ok()
+    } else {
+        LABELS.get_or_insert(task, &mut label).is_some()
+    };
+    if let Some(counters) = counters(session) {
+        if stored {
+            add(&mut counters.tasks, 1);
+        } else {
+            add(&mut counters.unlabelled, 1);
+        }
+    }
+    stored
+}
+
+/// Inherits the label.
+#[lsm(hook = "task_alloc")]
+pub fn task_alloc(context: LsmContext) -> i32 {
+    let arguments = Arguments::of(&context, ProgramId::task_alloc);
+    let before = arguments.verdict_before(1);
+    if before != 0 {
+        return before;
+    }
+    let session = session_of(Task::current());
+    if session == 0 || label(Task::from_argument(arguments.get(0)), session) {
+        0
+    } else {
+        EAGAIN
+    }
+}
+
+/// Counts the tasks that are left.
+#[lsm(hook = "task_free")]
+pub fn task_free(context: LsmContext) -> i32 {
+    let task = Task::from_argument(Arguments::of(&context, ProgramId::task_free).get(0));
+    let session = own_session(task);
+    if session == 0 {
+        return 0;
+    }
+    if labels_in_table() {
+        let _ = TASKS.remove(task.address());
+    }
+    if let Some(counters) = counters(session)
+        && add(&mut counters.tasks, u64::MAX) == 1
+    {
+        report::ended(session);
+    }
+    0
+}
+
+/// Keeps the label.
+#[lsm(hook = "bprm_creds_for_exec")]
+pub fn bprm_creds_for_exec(context: LsmContext) -> i32 {
+    let before = Arguments::of(&context, ProgramId::bprm_creds_for_exec).verdict_before(0);
+    if before != 0 {
+        return before;
+    }
+    let current = Task::current();
+    let session = session_of(current);
+    if session == 0 || own_session(current) != 0 || label(current, session) {
+        0
+    } else {
+        EAGAIN
+    }
+}
+
+/// Labels what comes into the cgroup.
+#[btf_tracepoint(function = "cgroup_attach_task")]
+pub fn cgroup_attach_task(context: BtfTracePointContext) -> i32 {
+    let arguments = Arguments::of(&context, ProgramId::cgroup_attach_task);
+    let cgroup = Cgroup::from_argument(arguments.get(0));
+    let task = Task::from_argument(arguments.get(1));
+    let mut node = cgroup.node();
+    for _ in 0..CGROUP_DEPTH {
+        let Some(here) = node else { return 0 };
+        // SAFETY: sessions' cgroups are removed after their last process.
+        if let Some(&session) = unsafe { CGROUPS.get(here.id()) } {
+            if own_session(task) == 0 {
+                label(task, session);
+            }
+            return 0;
+        }
+        node = here.parent();
+    }
+    0
+}
+
+/// What the kernel calls an iterator with: `struct bpf_iter__task` (5.8).
+#[repr(C)]
+pub struct TaskIteration {
+    meta: *const IterationMeta,
+    task: *const u8,
+}
+
+/// `struct bpf_iter_meta` (5.8), as far as it is used.
+#[repr(C)]
+struct IterationMeta {
+    seq: *mut c_void,
+}
+
+/// Tells which process belongs to which session.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/task")]
+pub extern "C" fn tasks(iteration: *const TaskIteration) -> i32 {
+    // SAFETY: the kernel calls it with this, and the verifier knows the types.
+    let (meta, task) = unsafe {
+        (
+            read_volatile(&raw const (*iteration).meta),
+            read_volatile(&raw const (*iteration).task),
+        )
+    };
+    if task.is_null() {
+        return 0;
+    }
+    let task = Task::from_argument(task as u64);
+    let pid = task.pid();
+    if task.tid() != pid {
+        return 0;
+    }
+    let session = session_of(task);
+    if session == 0 {
+        return 0;
+    }
+    let mut member = Member { pid, session };
+    // SAFETY: the sequence file is the kernel's, the member as long as said.
+    unsafe {
+        let seq = read_volatile(&raw const (*meta).seq);
+        bpf_seq_write(
+            seq.cast(),
+            (&raw mut member).cast(),
+            size_of::<Member>() as u32,
+        );
+    }
+    0
+}

@@ -1,0 +1,124 @@
+//! The maps. Which side writes which: the kernel writes labels, counters, owners and
+//! records; the user side writes sessions, policies and what belongs to them, and makes
+//! and removes a session's counters.
+
+use core::ptr::{null, null_mut};
+
+use aya_ebpf::bindings::{
+    BPF_F_NO_PREALLOC, BPF_LOCAL_STORAGE_GET_F_CREATE, bpf_map_type::BPF_MAP_TYPE_TASK_STORAGE,
+};
+use aya_ebpf::btf_maps::{Array, HashMap, LruHashMap, RingBuf};
+use aya_ebpf::helpers::generated::bpf_task_storage_get;
+use aya_ebpf::macros::btf_map;
+use guard_ebpf::abi::{
+    MAX_OWNERS, MAX_POLICIES, MAX_ROWS, MAX_SESSIONS, MAX_STARTS, MAX_TASKS, RING_BYTES,
+};
+use guard_ebpf::automaton::{Row, Start, StartKey};
+use guard_ebpf::bits::Bits;
+use guard_ebpf::policy::{Policy, UserKey};
+use guard_ebpf::record::ExecutableKey;
+use guard_ebpf::session::{Counters, Label, Owner, Session};
+
+use crate::access::Task;
+
+/// A map in task storage (5.11): aya-ebpf has no type for it.
+#[repr(C)]
+pub struct TaskStorage<T> {
+    r#type: *const [i32; BPF_MAP_TYPE_TASK_STORAGE as usize],
+    key: *const i32,
+    value: *const T,
+    max_entries: *const [i32; 0],
+    map_flags: *const [i32; BPF_F_NO_PREALLOC as usize],
+}
+
+// SAFETY: it describes a map; nobody ever reads it.
+unsafe impl<T> Sync for TaskStorage<T> {}
+
+impl<T> TaskStorage<T> {
+    const fn new() -> Self {
+        Self {
+            r#type: null(),
+            key: null(),
+            value: null(),
+            max_entries: null(),
+            map_flags: null(),
+        }
+    }
+
+    /// What is stored with a task.
+    #[inline(always)]
+    pub fn get(&self, task: Task) -> Option<&T> {
+        self.call(task, null_mut(), 0)
+    }
+
+    /// Stores a value with a task that has none; none when there is no memory for it.
+    #[inline(always)]
+    pub fn get_or_insert(&self, task: Task, value: &mut T) -> Option<&T> {
+        self.call(task, value, u64::from(BPF_LOCAL_STORAGE_GET_F_CREATE))
+    }
+
+    #[inline(always)]
+    fn call(&self, task: Task, value: *mut T, flags: u64) -> Option<&T> {
+        let map = core::ptr::from_ref(self).cast_mut().cast();
+        // SAFETY: the verifier knows both pointers; the result is null or a value.
+        unsafe {
+            bpf_task_storage_get(map, task.pointer().cast(), value.cast(), flags)
+                .cast::<T>()
+                .as_ref()
+        }
+    }
+}
+
+/// The label of each task of a session.
+#[unsafe(link_section = ".maps")]
+#[unsafe(no_mangle)]
+pub static LABELS: TaskStorage<Label> = TaskStorage::new();
+
+/// The same before 6.2, by the address of the task: there task storage can fail to answer
+/// when another look-up was interrupted on the same processor. Preallocated.
+#[btf_map]
+pub static TASKS: HashMap<u64, Label, { MAX_TASKS as usize }> = HashMap::new();
+
+/// The sessions by number.
+#[btf_map]
+pub static SESSIONS: HashMap<u32, Session, { MAX_SESSIONS as usize }> = HashMap::new();
+
+/// What each session did.
+#[btf_map]
+pub static COUNTERS: HashMap<u32, Counters, { MAX_SESSIONS as usize }> = HashMap::new();
+
+/// The sessions' cgroups: the cgroup's number to the session's.
+#[btf_map]
+pub static CGROUPS: HashMap<u64, u32, { MAX_SESSIONS as usize * 4 }> = HashMap::new();
+
+/// The guard's own processes: the pid to its start in clock ticks since boot.
+#[btf_map]
+pub static GUARDS: HashMap<u32, u64, 1024> = HashMap::new();
+
+/// The policies by slot.
+#[btf_map]
+pub static POLICIES: Array<Policy, { MAX_POLICIES as usize }> = Array::new();
+
+/// The rows of all policies' automata. Row 0 matches nothing.
+#[btf_map]
+pub static ROWS: Array<Row, { MAX_ROWS as usize }> = Array::new();
+
+/// Where the automata start, by policy and file system.
+#[btf_map]
+pub static STARTS: HashMap<StartKey, Start, { MAX_STARTS as usize }> = HashMap::new();
+
+/// The clauses that ask for a user, by policy and user.
+#[btf_map]
+pub static USERS: HashMap<UserKey, Bits, 4096> = HashMap::new();
+
+/// Who set the owner of an open file, for files whose last setter was in a session.
+#[btf_map]
+pub static OWNERS: HashMap<u64, Owner, { MAX_OWNERS as usize }> = HashMap::new();
+
+/// The executables whose path has been told. May forget: then it is told again.
+#[btf_map]
+pub static EXECUTABLES: LruHashMap<ExecutableKey, u32, 4096> = LruHashMap::new();
+
+/// The records.
+#[btf_map]
+pub static RECORDS: RingBuf<(), { RING_BYTES as usize }> = RingBuf::new();

@@ -1,0 +1,210 @@
+//! Records for the user side. Nothing here changes a verdict: a full ring buffer costs a
+//! record, and that is counted.
+
+use aya_ebpf::helpers::generated::{bpf_ktime_get_boot_ns, bpf_probe_read_kernel_str};
+use guard_ebpf::abi::{MAX_DEPTH, NAME_MAX};
+use guard_ebpf::operation::MAX_OPERATIONS;
+use guard_ebpf::record::{
+    self, ExecutableKey, ExecutableRecord, FLAG_TRUNCATED, FileRecord, Header, Kind, PATH_BUFFER,
+    PATH_ROOM, ProcessRecord,
+};
+use guard_ebpf::session::Owner;
+
+use crate::access::{Dentry, Task};
+use crate::identity::{add, counters};
+use crate::maps::{EXECUTABLES, RECORDS};
+
+/// Who did it.
+pub enum Actor {
+    /// The task that runs.
+    Current,
+    /// Who set the owner of an open file; the task that runs has nothing to do with it.
+    Owner(Owner),
+}
+
+/// Nanoseconds since boot, suspend included.
+#[inline(always)]
+pub fn now() -> u64 {
+    // SAFETY: no arguments.
+    unsafe { bpf_ktime_get_boot_ns() }
+}
+
+/// Counts a record that there was no room for.
+#[inline(always)]
+fn lost(header: &Header) {
+    if let Some(counters) = counters(header.session) {
+        add(
+            &mut counters.lost[header.operation as usize & (MAX_OPERATIONS - 1)],
+            1,
+        );
+    }
+}
+
+/// A task, for a record.
+#[inline(always)]
+fn describe(task: Task) -> record::Task {
+    let leader = task.leader();
+    let executable = task.executable();
+    record::Task {
+        pid: task.pid(),
+        tid: task.tid(),
+        uid: task.euid(),
+        reserved: 0,
+        start: leader.start(),
+        executable: executable.map_or(ExecutableKey::default(), key),
+        cgroup: task.cgroup().map_or(0, |node| node.id()),
+        comm: task.comm(),
+    }
+}
+
+/// An executable's key; its path is told once.
+#[inline(always)]
+fn key(executable: Dentry) -> ExecutableKey {
+    let key = ExecutableKey {
+        inode: executable.inode().map_or(0, |inode| inode.number()),
+        device: executable.super_block().device(),
+        reserved: 0,
+    };
+    // SAFETY: only asked whether it is there.
+    if unsafe { EXECUTABLES.get(key) }.is_none() && tell(key, executable) {
+        let _ = EXECUTABLES.insert(key, 1_u32, 0);
+    }
+    key
+}
+
+/// Tells the path of an executable; false when there was no room.
+#[inline(never)]
+fn tell(key: ExecutableKey, executable: Dentry) -> bool {
+    let Some(mut entry) = RECORDS.reserve_untyped::<ExecutableRecord>(0) else {
+        return false;
+    };
+    let record = entry.as_mut_ptr();
+    // SAFETY: the ring buffer's memory is as large as the record; every field is written.
+    unsafe {
+        let (length, flags) = write_path(&raw mut (*record).path, executable);
+        (*record).header = Header {
+            kind: Kind::Executable as u8,
+            flags,
+            ..Header::default()
+        };
+        (*record).executable = key;
+        (*record).length = length;
+        (*record).reserved = 0;
+    }
+    entry.submit(0);
+    true
+}
+
+/// Records an operation on a process.
+#[inline(always)]
+pub fn process(header: &Header, actor: &Actor, target: Task) {
+    let actor = match actor {
+        Actor::Current => describe(Task::current()),
+        Actor::Owner(owner) => record::Task {
+            pid: owner.pid,
+            tid: owner.tid,
+            uid: owner.uid,
+            comm: owner.comm,
+            ..record::Task::default()
+        },
+    };
+    let target = describe(target);
+    match RECORDS.reserve_untyped::<ProcessRecord>(0) {
+        None => lost(header),
+        Some(mut entry) => {
+            entry.write(ProcessRecord {
+                header: *header,
+                actor,
+                target,
+            });
+            entry.submit(0);
+        }
+    }
+}
+
+/// Records an operation of the task that runs on a file.
+#[inline(always)]
+pub fn file(header: &Header, target: Dentry) {
+    let actor = describe(Task::current());
+    match RECORDS.reserve_untyped::<FileRecord>(0) {
+        None => lost(header),
+        Some(mut entry) => {
+            let record = entry.as_mut_ptr();
+            // SAFETY: the ring buffer's memory is as large as the record; every field is
+            // written.
+            unsafe {
+                let (length, flags) = write_path(&raw mut (*record).path, target);
+                (*record).header = Header {
+                    flags: header.flags | flags,
+                    ..*header
+                };
+                (*record).actor = actor;
+                (*record).inode = target.inode().map_or(0, |inode| inode.number());
+                (*record).device = target.super_block().device();
+                (*record).length = length;
+            }
+            entry.submit(0);
+        }
+    }
+}
+
+/// Tells that the last task of a session has ended.
+#[inline(always)]
+pub fn ended(session: u32) {
+    let header = Header {
+        kind: Kind::Ended as u8,
+        session,
+        time: now(),
+        ..Header::default()
+    };
+    if let Some(mut entry) = RECORDS.reserve_untyped::<Header>(0) {
+        entry.write(header);
+        entry.submit(0);
+    }
+    // No room: the user side looks at the counters every second as well.
+}
+
+/// How many names of a path are written at most.
+const NAMES: u32 = 256;
+
+/// Writes a path from the leaf to the root, each name followed by a NUL. Returns its length
+/// in bytes and the flags that it adds.
+///
+/// Straight on, without a branch for a name that cannot be read (it is then empty): each
+/// branch would double what the verifier has to follow.
+#[inline(always)]
+unsafe fn write_path(buffer: *mut [u8; PATH_BUFFER], leaf: Dentry) -> (u32, u8) {
+    let buffer = buffer.cast::<u8>();
+    let mut length = 0_usize;
+    let mut node = leaf;
+    for _ in 0..NAMES {
+        let parent = node.parent();
+        if parent.address() == node.address() {
+            return (length as u32, 0);
+        }
+        if length >= PATH_ROOM {
+            break;
+        }
+        // SAFETY: `length` is below PATH_ROOM, and a name and its NUL fit behind that.
+        let written = unsafe {
+            let place = buffer.add(length);
+            bpf_probe_read_kernel_str(place.cast(), NAME_MAX as u32 + 1, node.name().cast())
+        };
+        length += opaque(written as usize) & (2 * NAME_MAX + 1);
+        node = parent;
+    }
+    (length as u32, FLAG_TRUNCATED)
+}
+
+/// A value of which the compiler knows nothing: it would take the mask for needless, and
+/// the verifier wants it. (An instruction that does nothing, since one that is not there
+/// confuses the line information.)
+#[inline(always)]
+fn opaque(value: usize) -> usize {
+    let mut value = value;
+    // SAFETY: does nothing.
+    unsafe {
+        core::arch::asm!("{value} = {value}", value = inout(reg) value, options(nomem, nostack));
+    };
+    value
+}

@@ -1,0 +1,109 @@
+//! The engine's maps, opened from where they are pinned. A new engine and an adopted one
+//! are the same from here on.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use aya::maps::{Array, HashMap, Map, MapData, RingBuf};
+use guard_ebpf::automaton::{Row, Start, StartKey};
+use guard_ebpf::bits::Bits;
+use guard_ebpf::policy::{Policy, UserKey};
+use guard_ebpf::record::ExecutableKey;
+use guard_ebpf::session::{Counters, Owner, Session};
+
+use super::shared::Shared;
+
+/// The maps that the user side reads or writes.
+pub struct Maps {
+    /// Sessions by number.
+    pub sessions: HashMap<MapData, u32, Shared<Session>>,
+    /// What each session did.
+    pub counters: HashMap<MapData, u32, Shared<Counters>>,
+    /// Sessions' cgroups.
+    pub cgroups: HashMap<MapData, u64, u32>,
+    /// The guard's processes.
+    pub guards: HashMap<MapData, u32, u64>,
+    /// Policies by slot.
+    pub policies: Array<MapData, Shared<Policy>>,
+    /// The rows of all automata.
+    pub rows: Array<MapData, Shared<Row>>,
+    /// Where automata start.
+    pub starts: HashMap<MapData, Shared<StartKey>, Shared<Start>>,
+    /// Clauses that ask for users.
+    pub users: HashMap<MapData, Shared<UserKey>, Shared<Bits>>,
+    /// Who set the owner of open files.
+    pub owners: HashMap<MapData, u64, Shared<Owner>>,
+    /// Executables whose path was told.
+    pub executables: HashMap<MapData, Shared<ExecutableKey>, u32>,
+    /// Records.
+    pub records: RingBuf<MapData>,
+}
+
+/// The names of the maps that are pinned: every one that has a name in the programs.
+pub const NAMES: &[&str] = &[
+    "LABELS",
+    "TASKS",
+    "SESSIONS",
+    "COUNTERS",
+    "CGROUPS",
+    "GUARDS",
+    "POLICIES",
+    "ROWS",
+    "STARTS",
+    "USERS",
+    "OWNERS",
+    "EXECUTABLES",
+    "RECORDS",
+];
+
+impl Maps {
+    /// Opens the maps that are pinned in a directory.
+    pub fn open(directory: &Path) -> Result<Self> {
+        Ok(Self {
+            sessions: pinned(directory, "SESSIONS", Map::HashMap)?,
+            counters: pinned(directory, "COUNTERS", Map::HashMap)?,
+            cgroups: pinned(directory, "CGROUPS", Map::HashMap)?,
+            guards: pinned(directory, "GUARDS", Map::HashMap)?,
+            policies: pinned(directory, "POLICIES", Map::Array)?,
+            rows: pinned(directory, "ROWS", Map::Array)?,
+            starts: pinned(directory, "STARTS", Map::HashMap)?,
+            users: pinned(directory, "USERS", Map::HashMap)?,
+            owners: pinned(directory, "OWNERS", Map::HashMap)?,
+            executables: pinned(directory, "EXECUTABLES", Map::LruHashMap)?,
+            records: pinned(directory, "RECORDS", Map::RingBuf)?,
+        })
+    }
+}
+
+fn pinned<T>(directory: &Path, name: &str, kind: fn(MapData) -> Map) -> Result<T>
+where
+    T: TryFrom<Map>,
+    T::Error: std::error::Error + Send + Sync + 'static,
+{
+    let path = directory.join(name);
+    let data = MapData::from_pin(&path)
+        .with_context(|| format!("the engine's map {} cannot be opened", path.display()))?;
+    T::try_from(kind(data))
+        .with_context(|| format!("the engine's map {} has another layout", path.display()))
+}
+
+/// Says which map is full, and at what number, instead of the kernel's `E2BIG`.
+pub fn full(error: aya::maps::MapError, what: &str, limit: u32) -> anyhow::Error {
+    if let aya::maps::MapError::SyscallError(error) = &error
+        && matches!(
+            error.io_error.raw_os_error(),
+            Some(libc::E2BIG | libc::ENOSPC)
+        )
+    {
+        return anyhow::anyhow!("there is no room for more {what}: the limit is {limit}");
+    }
+    anyhow::Error::new(error).context(format!("the engine does not take {what}"))
+}
+
+/// Fails with the limit when a number is beyond it.
+pub fn within(count: usize, what: &str, limit: u32) -> Result<()> {
+    if count > limit as usize {
+        bail!("there is no room for {count} {what}: the limit is {limit}");
+    }
+    Ok(())
+}

@@ -1,0 +1,214 @@
+//! Sessions in the maps: their policy, cgroups, processes and counters.
+
+use std::fs::File;
+use std::io::Read;
+
+use anyhow::{Context, Result, ensure};
+use guard_ebpf::abi::MAX_SESSIONS;
+use guard_ebpf::record::Member;
+use guard_ebpf::session::{Counters, Session};
+
+use super::maps::full;
+use super::shared::Shared;
+use super::{Engine, Installed, load};
+
+/// The size of `CGROUPS`.
+const MAX_CGROUPS: u32 = MAX_SESSIONS * 4;
+/// The size of `GUARDS`.
+const MAX_GUARDS: u32 = 1024;
+
+impl Engine {
+    /// Makes a session, with its counters at zero. Returns its number.
+    pub fn start_session(&mut self, policy: Installed) -> Result<u32> {
+        let id = (self.last_session + 1).max(seconds_since_boot()?);
+        self.maps
+            .counters
+            .insert(id, Shared(Counters::default()), 0)
+            .map_err(|error| full(error, "sessions", MAX_SESSIONS))?;
+        if let Err(error) = self.set_policy(id, policy) {
+            // The error is what matters.
+            let _ = self.maps.counters.remove(&id);
+            return Err(error);
+        }
+        self.last_session = id;
+        Ok(id)
+    }
+
+    /// Puts a policy in force for a session, in one step.
+    pub fn set_policy(&mut self, session: u32, policy: Installed) -> Result<()> {
+        let value = Shared(Session {
+            id: session,
+            slot: policy.slot,
+        });
+        self.maps
+            .sessions
+            .insert(session, value, 0)
+            .map_err(|error| full(error, "sessions", MAX_SESSIONS))
+    }
+
+    /// Removes a session that has no tasks left.
+    pub fn end_session(&mut self, session: u32) -> Result<()> {
+        let tasks = self.counters(session)?.tasks;
+        ensure!(tasks == 0, "the session has {tasks} tasks left");
+        // The owners that it set go with it: its number may come again.
+        let owned: Vec<u64> = self
+            .maps
+            .owners
+            .iter()
+            .filter_map(Result::ok)
+            .filter(|(_, owner)| owner.0.session == session)
+            .map(|(file, _)| file)
+            .collect();
+        for file in owned {
+            // Another process may have set another owner meanwhile.
+            let _ = self.maps.owners.remove(&file);
+        }
+        let cgroups: Vec<u64> = self
+            .maps
+            .cgroups
+            .iter()
+            .filter_map(Result::ok)
+            .filter(|(_, owner)| *owner == session)
+            .map(|(cgroup, _)| cgroup)
+            .collect();
+        for cgroup in cgroups {
+            self.remove_cgroup(cgroup)?;
+        }
+        self.maps
+            .sessions
+            .remove(&session)
+            .context("the session cannot be removed")?;
+        self.maps
+            .counters
+            .remove(&session)
+            .context("the session's counters cannot be removed")
+    }
+
+    /// Labels whatever is moved into a cgroup from now on. `cgroup` is the inode number of
+    /// its directory.
+    pub fn add_cgroup(&mut self, cgroup: u64, session: u32) -> Result<()> {
+        self.maps
+            .cgroups
+            .insert(cgroup, session, 0)
+            .map_err(|error| full(error, "cgroups", MAX_CGROUPS))
+    }
+
+    /// Stops labelling what is moved into a cgroup.
+    pub fn remove_cgroup(&mut self, cgroup: u64) -> Result<()> {
+        self.maps
+            .cgroups
+            .remove(&cgroup)
+            .context("the cgroup cannot be removed from the engine")
+    }
+
+    /// The sessions: number, slot of the policy in force, its number.
+    pub fn sessions(&self) -> Result<Vec<(u32, u32, u32)>> {
+        let mut sessions = Vec::new();
+        for entry in self.maps.sessions.iter() {
+            let (id, session) = entry.context("the sessions cannot be listed")?;
+            let slot = session.0.slot;
+            let policy = self
+                .maps
+                .policies
+                .get(&slot, 0)
+                .context("a policy cannot be read")?;
+            sessions.push((id, slot, policy.0.id));
+        }
+        Ok(sessions)
+    }
+
+    /// What a session did.
+    pub fn counters(&self, session: u32) -> Result<Counters> {
+        let counters = self
+            .maps
+            .counters
+            .get(&session, 0)
+            .context("the session has no counters")?;
+        Ok(counters.0)
+    }
+
+    /// The processes that belong to sessions. A process that has left its session's cgroup
+    /// is among them.
+    pub fn members(&self) -> Result<Vec<Member>> {
+        let path = load::pin_directory().join("tasks");
+        let mut bytes = Vec::new();
+        File::open(&path)
+            .and_then(|mut file| file.read_to_end(&mut bytes))
+            .with_context(|| format!("{} cannot be read", path.display()))?;
+        let word = |bytes: &[u8]| u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+        Ok(bytes
+            .chunks_exact(size_of::<Member>())
+            .map(|chunk| Member {
+                pid: word(chunk),
+                session: word(&chunk[4..]),
+            })
+            .collect())
+    }
+
+    /// The session of a process, by its number in the first pid namespace.
+    pub fn session_of(&self, pid: u32) -> Result<Option<u32>> {
+        let members = self.members()?;
+        Ok(members
+            .iter()
+            .find(|member| member.pid == pid)
+            .map(|member| member.session))
+    }
+
+    /// Takes a process among the guard's own, which no policy can give up.
+    pub fn protect(&mut self, pid: u32) -> Result<()> {
+        let start = start_ticks(pid)?;
+        self.maps
+            .guards
+            .insert(pid, start, 0)
+            .map_err(|error| full(error, "processes of guard", MAX_GUARDS))
+    }
+
+    /// Takes a process out of the guard's own.
+    pub fn unprotect(&mut self, pid: u32) -> Result<()> {
+        match self.maps.guards.remove(&pid) {
+            Err(aya::maps::MapError::SyscallError(error))
+                if error.io_error.raw_os_error() == Some(libc::ENOENT) =>
+            {
+                Ok(())
+            }
+            result => result.context("the process cannot be taken out of the guard's own"),
+        }
+    }
+}
+
+/// When a process started, in clock ticks (of which there are 100 a second on every
+/// architecture, `USER_HZ`) since boot: the 22nd field of `/proc/PID/stat`.
+fn start_ticks(pid: u32) -> Result<u64> {
+    let path = format!("/proc/{pid}/stat");
+    let text = std::fs::read_to_string(&path).with_context(|| format!("{path} cannot be read"))?;
+    // The second field is the command name in parentheses, which may hold anything.
+    let rest = text.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let field = rest.split_whitespace().nth(19);
+    field
+        .and_then(|field| field.parse().ok())
+        .with_context(|| format!("{path} has another form than is known"))
+}
+
+fn seconds_since_boot() -> Result<u32> {
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: a valid place for the result.
+    let result = unsafe { libc::clock_gettime(libc::CLOCK_BOOTTIME, &raw mut time) };
+    ensure!(result == 0, "the clock cannot be read");
+    Ok(u32::try_from(time.tv_sec).unwrap_or(u32::MAX / 2))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_start_of_a_process_is_after_that_of_its_parent() {
+        let own = start_ticks(std::process::id()).unwrap();
+        let parent = start_ticks(std::os::unix::process::parent_id()).unwrap();
+        assert!(own >= parent && parent > 0);
+        assert!(start_ticks(u32::MAX).is_err());
+    }
+}

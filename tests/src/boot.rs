@@ -1,0 +1,96 @@
+//! Which machine a test runs on: the kernel's series, its LSM list, the root file system.
+
+use std::fmt;
+use std::str::FromStr;
+
+use anyhow::{Context as _, bail};
+
+/// One boot of the matrix, named as `xtask test --kernel` names it: `6.12`, `6.12-nobpf`, `5.10`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Boot {
+    /// The kernel's series, for instance (6, 12).
+    pub series: (u32, u32),
+    /// Whether it was booted with a LSM list that lacks `bpf` on purpose.
+    pub nobpf: bool,
+}
+
+impl Boot {
+    /// Whether guard can enforce here: BPF LSM programs are in the LSM list, and the kernel is
+    /// one that guard supports. Elsewhere it has to refuse to start.
+    pub fn enforces(self) -> bool {
+        !self.nobpf && self.series >= (6, 1)
+    }
+}
+
+impl FromStr for Boot {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> anyhow::Result<Self> {
+        let (series, nobpf) = match text.split_once('-') {
+            None => (text, false),
+            Some((series, "nobpf")) => (series, true),
+            Some((_, other)) => bail!("unknown kind of boot `{other}` in `{text}`"),
+        };
+        let (major, minor) = series
+            .split_once('.')
+            .with_context(|| format!("`{text}` is not a kernel series like 6.12"))?;
+        Ok(Self {
+            series: (major.parse()?, minor.parse()?),
+            nobpf,
+        })
+    }
+}
+
+impl fmt::Display for Boot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (major, minor) = self.series;
+        write!(f, "{major}.{minor}")?;
+        if self.nobpf {
+            f.write_str("-nobpf")
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// The root file system that a test needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Image {
+    /// An initramfs: busybox, guard, this program. Boots in seconds.
+    Small,
+    /// Debian with real programs, databases among them, on ext4.
+    Full,
+}
+
+impl FromStr for Image {
+    type Err = anyhow::Error;
+
+    fn from_str(text: &str) -> anyhow::Result<Self> {
+        match text {
+            "small" => Ok(Self::Small),
+            "full" => Ok(Self::Full),
+            _ => bail!("unknown image `{text}`; there are small and full"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn boots_are_read_as_they_are_written() {
+        for text in ["5.10", "6.12", "6.12-nobpf", "7.3"] {
+            assert_eq!(text.parse::<Boot>().unwrap().to_string(), text);
+        }
+        assert!("six".parse::<Boot>().is_err());
+        assert!("6.12-odd".parse::<Boot>().is_err());
+    }
+
+    #[test]
+    fn guard_enforces_where_bpf_is_in_the_list() {
+        let enforces = |text: &str| text.parse::<Boot>().unwrap().enforces();
+        assert!(enforces("6.1") && enforces("7.0"));
+        assert!(!enforces("5.10") && !enforces("6.12-nobpf"));
+    }
+}

@@ -1,0 +1,97 @@
+//! Runs the tests one after the other, each in a process of its own with a deadline, and leaves a
+//! clean machine to the next.
+
+use std::fs;
+use std::os::unix::process::CommandExt as _;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::Context as _;
+
+use super::Job;
+use super::command::{self, Ended};
+use super::report::{Outcome, Report};
+
+/// Exit status of a test that could not be run.
+pub const SKIPPED: u8 = 77;
+
+/// Where a test that failed or was skipped writes why.
+pub const WHY: &str = "/run/guard-tests/why";
+
+/// The program that holds the tests: this one.
+const SELF: &str = "/usr/bin/guard-tests";
+
+/// Runs `names` and reports each.
+pub fn run(job: &Job, names: &[String], report: &mut Report) -> anyhow::Result<()> {
+    for name in names {
+        report.running(name)?;
+        println!("=== {name}");
+        let _ = fs::remove_file(WHY);
+        let start = Instant::now();
+        let outcome = one(job, name)?;
+        println!("=== {name}: {outcome:?}");
+        report.result(name, &outcome, start.elapsed())?;
+        clean();
+    }
+    report.done(names.len())?;
+    Ok(())
+}
+
+fn one(job: &Job, name: &str) -> anyhow::Result<Outcome> {
+    let mut command = Command::new(SELF);
+    command
+        .args(["run", &job.boot, name])
+        .envs(&job.environment)
+        .env(
+            "PATH",
+            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+        )
+        .env("HOME", "/root")
+        .env("RUST_BACKTRACE", "1")
+        .current_dir("/root")
+        .process_group(0);
+    let child = command.spawn().context("failed to start guard-tests")?;
+    let ended = command::wait(child, Duration::from_secs(job.deadline))?;
+    let why = fs::read_to_string(WHY).ok();
+    Ok(match ended {
+        Ended::Exit(0) => Outcome::Passed,
+        Ended::Exit(status) if status == i32::from(SKIPPED) => {
+            Outcome::Skipped(why.unwrap_or_default())
+        }
+        Ended::Exit(101) => Outcome::Failed("it panicked (the message is in the log)".to_owned()),
+        Ended::Exit(status) => {
+            Outcome::Failed(why.unwrap_or_else(|| format!("it ended with status {status}")))
+        }
+        Ended::Signal(signal) => Outcome::Failed(format!("it was killed by signal {signal}")),
+        Ended::Deadline => Outcome::Failed(format!("it took more than {} s", job.deadline)),
+    })
+}
+
+/// Ends what a test left running and removes what it pinned: nothing of it reaches the next.
+fn clean() {
+    command::end_everything();
+    remove_below(Path::new("/sys/fs/bpf"));
+    remove_cgroups(Path::new("/sys/fs/cgroup"));
+}
+
+fn remove_below(dir: &Path) {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        let path = entry.path();
+        if path.is_dir() {
+            let _ = fs::remove_dir_all(path);
+        } else {
+            let _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// Removes the cgroups below `dir`, children first.
+fn remove_cgroups(dir: &Path) {
+    for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_cgroups(&entry.path());
+            let _ = fs::remove_dir(entry.path());
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! Every test, by name.
+
+use anyhow::ensure;
+
+use crate::boot::{Boot, Image};
+use crate::context::Context;
+
+/// The boots that run a test.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kernels {
+    /// Every boot on which guard enforces.
+    Enforcing,
+    /// Every boot on which guard has to refuse to start.
+    Refusing,
+    /// Every boot.
+    All,
+    /// Every enforcing boot whose series is at least this one.
+    From(u32, u32),
+}
+
+impl Kernels {
+    /// Whether `boot` is among them.
+    pub fn contain(self, boot: Boot) -> bool {
+        match self {
+            Self::Enforcing => boot.enforces(),
+            Self::Refusing => !boot.enforces(),
+            Self::All => true,
+            Self::From(major, minor) => boot.enforces() && boot.series >= (major, minor),
+        }
+    }
+}
+
+/// One test: it runs as root in a process of its own, on a machine where nothing of an earlier
+/// test is left running.
+pub struct Test {
+    /// What the host lists, asks for and counts.
+    pub name: &'static str,
+    /// On which boots it runs.
+    pub kernels: Kernels,
+    /// On which root file system.
+    pub image: Image,
+    /// What it does; an error is its failure. An error that is a [`Skip`] is a skip.
+    pub run: fn(&mut Context) -> anyhow::Result<()>,
+}
+
+/// The skips that are known: test, boots, reason. Any other skip is a failure.
+pub const SKIPS: &[(&str, Kernels, &str)] = &[];
+
+/// The reason why a test could not be run where it was listed.
+#[derive(Debug)]
+pub struct Skip(pub String);
+
+impl std::fmt::Display for Skip {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Skip {}
+
+/// Every test there is.
+pub fn all() -> &'static [Test] {
+    &[
+        Test {
+            name: "machine::kernel_is_of_the_series_asked_for",
+            kernels: Kernels::All,
+            image: Image::Small,
+            run: kernel_is_of_the_series_asked_for,
+        },
+        Test {
+            name: "machine::bpf_is_in_the_lsm_list_where_it_should_be",
+            kernels: Kernels::All,
+            image: Image::Small,
+            run: bpf_is_in_the_lsm_list_where_it_should_be,
+        },
+    ]
+}
+
+fn kernel_is_of_the_series_asked_for(context: &mut Context) -> anyhow::Result<()> {
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    let (major, minor) = context.boot.series;
+    ensure!(
+        release.starts_with(&format!("{major}.{minor}.")),
+        "the machine runs {release}"
+    );
+    Ok(())
+}
+
+fn bpf_is_in_the_lsm_list_where_it_should_be(context: &mut Context) -> anyhow::Result<()> {
+    let list = std::fs::read_to_string("/sys/kernel/security/lsm")?;
+    ensure!(
+        list.split(',').any(|lsm| lsm.trim() == "bpf") == context.boot.enforces(),
+        "the LSM list is {list}"
+    );
+    Ok(())
+}

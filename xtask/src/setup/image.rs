@@ -1,0 +1,130 @@
+//! The full image: Debian with the programs that agents run and the servers that they must not
+//! take down, as a disk for a virtual machine. Made by debootstrap, kept until its recipe changes.
+
+use std::collections::hash_map::DefaultHasher;
+use std::fs;
+use std::hash::{Hash as _, Hasher as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+use crate::paths;
+use crate::shell;
+
+use super::apt::{self, Mirror};
+use super::packages;
+
+/// The release that is installed.
+const SUITE: &str = "bookworm";
+
+/// The size of the disk; what is not used takes no room.
+const SIZE: &str = "3G";
+
+/// What is in it beyond Debian's required packages.
+const PACKAGES: &[&str] = &[
+    // What agents look for processes with, and end them with.
+    "procps",
+    "psmisc",
+    "lsof",
+    "iproute2",
+    "strace",
+    "gdb-minimal",
+    // What they work with.
+    "git",
+    "python3-minimal",
+    "python3",
+    "gcc",
+    "libc6-dev",
+    "make",
+    "tmux",
+    "sqlite3",
+    "busybox",
+    // What they take down.
+    "postgresql",
+    "redis-server",
+    "nginx-light",
+];
+
+/// What is done in the tree when the packages are in it: once, when the image is made.
+const FINISH: &str = r"
+set -e
+useradd --create-home --uid 1000 --shell /bin/bash agent
+useradd --create-home --uid 1001 --shell /bin/bash other
+echo guest > /etc/hostname
+echo '127.0.0.1 localhost guest' > /etc/hosts
+rm -rf /var/cache/apt/archives/*.deb /var/lib/apt/lists/* /usr/share/doc/* /usr/share/locale/*
+";
+
+/// The disk, made when it is not there.
+pub fn ensure(mirror: &Mirror) -> anyhow::Result<PathBuf> {
+    let dir = paths::cache().join("images");
+    let disk = dir.join(format!("debian-{:016x}.ext4", recipe()));
+    if disk.exists() {
+        return Ok(disk);
+    }
+    packages::ensure(packages::MACHINE)?;
+    packages::ensure(packages::IMAGE)?;
+    packages::need_root("making the Debian image")?;
+    fs::create_dir_all(&dir)?;
+    let tree = dir.join("tree");
+    remove_tree(&tree)?;
+    println!("setup: installing Debian {SUITE} into a disk image (two to three minutes, once)");
+    shell::quietly(
+        shell::command("debootstrap")
+            .arg("--variant=minbase")
+            .arg(format!("--include={}", PACKAGES.join(",")))
+            .arg(SUITE)
+            .arg(&tree)
+            .arg(apt::archive(mirror)?),
+    )
+    .context("failed to install Debian into a folder")?;
+    shell::quietly(
+        shell::command("chroot")
+            .arg(&tree)
+            .args(["/bin/sh", "-c", FINISH])
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"),
+    )
+    .context("failed to finish Debian's installation")?;
+    let new = paths::beside(&disk, "new");
+    let _ = fs::remove_file(&new);
+    shell::quietly(
+        shell::command("mke2fs")
+            .args(["-q", "-t", "ext4", "-d"])
+            .arg(&tree)
+            .arg(&new)
+            .arg(SIZE),
+    )
+    .context("failed to make the disk")?;
+    remove_tree(&tree)?;
+    // Whoever runs the virtual machine need not be who made its disk.
+    fs::set_permissions(&new, fs::Permissions::from_mode(0o644))?;
+    fs::rename(&new, &disk)?;
+    Ok(disk)
+}
+
+/// Changes whenever what goes into the image does.
+fn recipe() -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (SUITE, SIZE, PACKAGES, FINISH).hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Removes a tree that an installation was made in; an interrupted one may have left file systems
+/// mounted in it, and they must not be entered.
+fn remove_tree(tree: &Path) -> anyhow::Result<()> {
+    if !tree.exists() {
+        return Ok(());
+    }
+    let mounts = fs::read_to_string("/proc/self/mounts")?;
+    let mut inside: Vec<_> = mounts
+        .lines()
+        .filter_map(|line| line.split(' ').nth(1))
+        .filter(|place| Path::new(place).starts_with(tree))
+        .collect();
+    inside.sort_unstable();
+    for place in inside.into_iter().rev() {
+        shell::quietly(shell::command("umount").arg(place))?;
+    }
+    fs::remove_dir_all(tree).with_context(|| format!("failed to remove {}", tree.display()))
+}

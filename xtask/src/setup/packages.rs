@@ -1,0 +1,112 @@
+//! Debian packages on this machine, for the programs that the tasks start.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::bail;
+
+use crate::paths;
+use crate::shell;
+
+/// A thing that has to be there and the package that brings it.
+#[derive(Debug, Clone, Copy)]
+pub struct Need {
+    /// A program's name, or a file's path.
+    what: &'static str,
+    /// Debian's name.
+    package: &'static str,
+}
+
+const fn need(what: &'static str, package: &'static str) -> Need {
+    Need { what, package }
+}
+
+/// What starting a virtual machine takes.
+pub const MACHINE: &[Need] = &[
+    need("qemu-system-x86_64", "qemu-system-x86"),
+    need("mke2fs", "e2fsprogs"),
+    need("dpkg-deb", "dpkg"),
+    need("xz", "xz-utils"),
+    need(
+        "/usr/share/keyrings/debian-archive-keyring.gpg",
+        "debian-archive-keyring",
+    ),
+];
+
+/// What making the full image takes.
+pub const IMAGE: &[Need] = &[need("debootstrap", "debootstrap")];
+
+/// A compiler with its library source, where rustup has none.
+pub const COMPILER: &[Need] = &[
+    need("/usr/bin/rustc", "rustc-web"),
+    need(
+        "/usr/lib/rustlib/src/rust/library/core/Cargo.toml",
+        "rust-web-src",
+    ),
+];
+
+impl Need {
+    fn is_met(self) -> bool {
+        if self.what.starts_with('/') {
+            Path::new(self.what).exists()
+        } else {
+            paths::program(self.what).is_some()
+        }
+    }
+}
+
+/// Installs the packages of those `needs` that are not met, or says what to type.
+pub fn ensure(needs: &[Need]) -> anyhow::Result<()> {
+    let missing: Vec<_> = needs
+        .iter()
+        .filter(|need| !need.is_met())
+        .map(|need| need.package)
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let names = missing.join(" ");
+    if paths::program("apt-get").is_none() {
+        bail!(
+            "these Debian packages, or what this distribution calls them, are needed and there is \
+             no apt to bring them: {names}"
+        );
+    }
+    if !is_root()? {
+        bail!(
+            "these packages are needed: {names}\nType: sudo apt-get install --no-install-recommends {names}"
+        );
+    }
+    println!("setup: installing {names}");
+    let apt = || {
+        let mut command = shell::command("apt-get");
+        command.env("DEBIAN_FRONTEND", "noninteractive").arg("-q");
+        command
+    };
+    let install = || {
+        shell::quietly(
+            apt()
+                .args(["install", "-y", "--no-install-recommends"])
+                .args(&missing),
+        )
+    };
+    // The lists may be missing or stale: that is found out by trying.
+    if install().is_err() {
+        shell::quietly(apt().arg("update"))?;
+        install()?;
+    }
+    Ok(())
+}
+
+/// An error unless this process is root.
+pub fn need_root(what: &str) -> anyhow::Result<()> {
+    if !is_root()? {
+        bail!("{what} needs root; type: sudo cargo xtask setup");
+    }
+    Ok(())
+}
+
+/// Whether this process may install packages.
+fn is_root() -> anyhow::Result<bool> {
+    Ok(shell::output(Command::new("id").arg("-u"))?.trim() == "0")
+}
