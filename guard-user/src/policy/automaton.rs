@@ -112,12 +112,12 @@ pub(crate) fn build(starts: &[BTreeSet<Entry>]) -> Result<Built, TooLarge> {
             users.entry(entry).or_default().insert(*number);
         }
     }
-    let mut alternatives: BTreeMap<(usize, bool, BTreeSet<usize>), Vec<Hir>> = BTreeMap::new();
+    let mut alternatives: BTreeMap<(usize, bool, BTreeSet<usize>), Vec<&Body>> = BTreeMap::new();
     for (entry, tags) in users {
         alternatives
             .entry((entry.clause, entry.ancestor, tags))
             .or_default()
-            .push(expression(&entry.body));
+            .push(&entry.body);
     }
     let mut means = Vec::new();
     let mut patterns = Vec::new();
@@ -126,7 +126,7 @@ pub(crate) fn build(starts: &[BTreeSet<Entry>]) -> Result<Built, TooLarge> {
         let tags = tags.into_iter().map(|number| Hir::literal(tag(number)));
         patterns.push(Hir::concat(vec![
             Hir::alternation(tags.collect()),
-            Hir::alternation(bodies),
+            expression(&bodies),
         ]));
     }
 
@@ -197,25 +197,71 @@ fn repeat(least: u32, what: Hir) -> Hir {
     })
 }
 
-fn expression(body: &Body) -> Hir {
-    match body {
-        Body::Word(tokens) => name(tokens, true),
-        Body::Path(parts) => Hir::concat(
-            parts
-                .iter()
-                .map(|part| match part {
-                    Part::Name(tokens) => {
-                        Hir::concat(vec![Hir::literal(*b"/"), name(tokens, false)])
-                    }
-                    Part::AnyDepth => repeat(
-                        0,
-                        Hir::concat(vec![
-                            Hir::literal(*b"/"),
-                            repeat(1, Hir::class(Class::Bytes(not_slash()))),
-                        ]),
-                    ),
+/// What matches any of some bodies.
+fn expression(bodies: &[&Body]) -> Hir {
+    let mut words = Vec::new();
+    let mut paths = Vec::new();
+    for body in bodies {
+        match body {
+            Body::Word(tokens) => words.push(name(tokens, true)),
+            Body::Path(parts) => paths.push(parts.as_slice()),
+        }
+    }
+    if !paths.is_empty() {
+        words.push(alternatives_of(&paths));
+    }
+    Hir::alternation(words)
+}
+
+/// What matches any of some path globs. Those with the same end share it: of `**/a/**` and
+/// `**/b/**` it doesn't matter below which of the two a path lies, and an automaton that
+/// remembered it for each would double its size with every one.
+fn alternatives_of(globs: &[&[Part]]) -> Hir {
+    let mut by_end: BTreeMap<Option<&Part>, Vec<&[Part]>> = BTreeMap::new();
+    for glob in globs {
+        by_end.entry(glob.last()).or_default().push(glob);
+    }
+    let ends = by_end.into_values().map(|globs| {
+        let first = globs[0];
+        let shared = if globs.len() == 1 {
+            first.len()
+        } else {
+            let shortest = globs.iter().map(|glob| glob.len()).min().unwrap_or(0);
+            (0..shortest)
+                .take_while(|back| {
+                    let from_end = |glob: &'_ [Part]| glob.len() - 1 - back;
+                    let part = &first[from_end(first)];
+                    globs.iter().all(|glob| glob[from_end(glob)] == *part)
                 })
+                .count()
+        };
+        let end = first[first.len() - shared..].iter().map(part);
+        if globs.len() == 1 {
+            return Hir::concat(end.collect());
+        }
+        let beginnings: Vec<&[Part]> = globs
+            .iter()
+            .map(|glob| &glob[..glob.len() - shared])
+            .collect();
+        Hir::concat(
+            [alternatives_of(&beginnings)]
+                .into_iter()
+                .chain(end)
                 .collect(),
+        )
+    });
+    Hir::alternation(ends.collect())
+}
+
+fn part(part: &Part) -> Hir {
+    match part {
+        Part::Name(tokens) => Hir::concat(vec![Hir::literal(*b"/"), name(tokens, false)]),
+        Part::AnyDepth => repeat(
+            0,
+            Hir::concat(vec![
+                Hir::literal(*b"/"),
+                repeat(1, Hir::class(Class::Bytes(not_slash()))),
+            ]),
         ),
     }
 }
@@ -498,6 +544,18 @@ mod tests {
         let error = build(&[BTreeSet::from([entry(0, &glob)])]).expect_err("too large");
         assert_eq!(error, TooLarge::Rows);
         assert!(error.message().contains("16384"), "{}", error.message());
+    }
+
+    #[test]
+    fn many_floating_directories_of_one_clause_stay_small() {
+        let globs: BTreeSet<Entry> = (0..40)
+            .map(|n| entry(0, &format!("**/dir{n}/**")))
+            .collect();
+        let built = build(&[globs]).expect("small");
+        assert!(built.rows.len() < 100, "{}", built.rows.len());
+        assert_eq!(run(&built, 0, b"/a/dir1/dir2/x").matches, Bits::one(0));
+        assert_eq!(run(&built, 0, b"/a/dir").matches, Bits::NONE);
+        assert_eq!(run(&built, 0, b"/dir39").matches, Bits::NONE);
     }
 
     #[test]

@@ -193,6 +193,26 @@ fn width(text: &str) -> usize {
         .sum()
 }
 
+/// The nearest valid word, or all of them: "; did you mean …?" or "; there are …".
+pub(crate) fn did_you_mean_or(word: &str, valid: &[&str], otherwise: &str) -> String {
+    let near = did_you_mean(word, valid.iter().copied());
+    if near.is_empty() {
+        format!("; {otherwise} {}", list(valid))
+    } else {
+        near
+    }
+}
+
+/// Words as a list for people.
+pub(crate) fn list(words: &[&str]) -> String {
+    let quoted: Vec<_> = words.iter().map(|word| format!("`{word}`")).collect();
+    match quoted.as_slice() {
+        [] => String::new(),
+        [one] => one.clone(),
+        [most @ .., last] => format!("{} and {last}", most.join(", ")),
+    }
+}
+
 /// "did you mean …" for a word that is not among the valid ones, with a semicolon before
 /// it; empty when none is near.
 pub(crate) fn did_you_mean<'word>(
@@ -200,7 +220,7 @@ pub(crate) fn did_you_mean<'word>(
     valid: impl IntoIterator<Item = &'word str>,
 ) -> String {
     // A third of the letters may be wrong; in short words one may.
-    let tolerance = (word.chars().count() / 3).max(1);
+    let tolerance = (word.chars().count().div_ceil(3)).clamp(1, 3);
     let folded = word.to_lowercase();
     valid
         .into_iter()

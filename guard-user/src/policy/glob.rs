@@ -8,6 +8,9 @@
 
 use std::ops::Range;
 
+/// The longest path that the kernel takes (`PATH_MAX`), in bytes.
+const MAX_LENGTH: usize = 4096;
+
 /// A letter of a glob after its variables have been replaced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Letter {
@@ -101,6 +104,12 @@ fn any_name() -> Part {
 /// itself.
 pub(crate) fn parse_path(letters: &[Letter]) -> Result<Vec<Part>, TextError> {
     let whole = range(letters);
+    if letters.len() > MAX_LENGTH {
+        return Err(TextError::new(
+            whole,
+            format!("a path is at most {MAX_LENGTH} bytes long"),
+        ));
+    }
     let (names, floating) = split(letters);
     if !floating && !letters.first().is_some_and(is_slash) {
         return Err(TextError::new(
@@ -416,7 +425,6 @@ pub(crate) mod tests {
 
     /// The straightforward meaning of a path glob, for paths like `/a/b`.
     pub(crate) fn path_matches(glob: &[Part], path: &[u8]) -> bool {
-        let names: Vec<&[u8]> = path.split(|&byte| byte == b'/').skip(1).collect();
         fn go(glob: &[Part], names: &[&[u8]]) -> bool {
             match glob.split_first() {
                 None => names.is_empty(),
@@ -428,6 +436,7 @@ pub(crate) mod tests {
                     .is_some_and(|(name, names)| name_matches(tokens, name) && go(rest, names)),
             }
         }
+        let names: Vec<&[u8]> = path.split(|&byte| byte == b'/').skip(1).collect();
         go(glob, &names)
     }
 

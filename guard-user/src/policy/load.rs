@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 use super::builtin;
 use super::compile::compile;
 use super::compiled::{Compiled, RuleInfo};
-use super::diagnostics::{Diagnostic, Diagnostics, SourceText, Sources, did_you_mean};
+use super::diagnostics::{Diagnostic, Diagnostics, SourceText, Sources, did_you_mean_or};
 use super::document::{Document, Named, Rule};
 use super::environment::{Environment, Host};
 use super::presets::{PRESETS, find, is_preset_name};
-use super::reader::{Reader, list};
+use super::reader::Reader;
 use super::ruleset::{Ruleset, RulesetRule};
 use super::scope::Scope;
 use super::tree;
@@ -99,6 +99,13 @@ impl<'load> Loader<'load> {
                 }
             }
         }
+        // Those about files as a whole first, then as they stand in the files.
+        let texts = &load.texts.0;
+        mistakes.sort_by_key(|mistake| {
+            let file = texts.iter().position(|text| text.name == mistake.file);
+            let place = mistake.excerpt.as_ref().map(|at| (at.line, at.column));
+            (place.is_some(), file, place)
+        });
         Err(Diagnostics {
             mistakes,
             files: load.files,
@@ -220,11 +227,10 @@ impl Load<'_> {
             Source::Preset(preset) => {
                 let Some(text) = find(preset) else {
                     let names = PRESETS.map(|preset| preset.name);
-                    let near = did_you_mean(preset, names);
+                    let near = did_you_mean_or(preset, &names, "there are");
                     let message = format!(
-                        "there is no preset `{preset}`{near}; there are {}, and a file is named \
-                         with a `/` or with `.yaml` at its end",
-                        list(&names)
+                        "there is no preset `{preset}`{near} (a file is named with a `/` or with \
+                         `.yaml` at its end)"
                     );
                     self.complain(name, from, message);
                     return None;
@@ -239,7 +245,9 @@ impl Load<'_> {
         let bytes = match self.host.read(path) {
             Ok(bytes) => bytes,
             Err(error) => {
-                let message = format!("the policy `{name}` cannot be read: {error}");
+                let reason = error.to_string();
+                let reason = reason.split(" (os error").next().unwrap_or(&reason);
+                let message = format!("the policy `{name}` cannot be read: {reason}");
                 self.complain(name, from, message);
                 return None;
             }

@@ -19,3 +19,6 @@ pub mod ruleset;
 mod scope;
 mod tree;
 mod variables;
+
+#[cfg(test)]
+mod tests;

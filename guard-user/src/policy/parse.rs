@@ -3,10 +3,10 @@
 use guard_ebpf::operation::Operation;
 use guard_ebpf::policy::Effect;
 
-use super::diagnostics::{Span, did_you_mean};
+use super::diagnostics::{Span, did_you_mean, did_you_mean_or, list};
 use super::document::{Definition, Document, Named, On, PathGlob, Rule};
 use super::glob::parse_path;
-use super::reader::{Entry, NoValue, Reader, list};
+use super::reader::{Entry, NoValue, Reader};
 use super::tree::{Node, Value};
 use crate::system::signals;
 
@@ -80,11 +80,8 @@ impl Reader<'_> {
             "enforce" => None,
             "audit" => Some(node.span),
             _ => {
-                let near = did_you_mean(mode, ["enforce", "audit"]);
-                self.mistake(
-                    node.span,
-                    format!("unknown mode `{mode}`{near}; the modes are `enforce` and `audit`"),
-                );
+                let near = did_you_mean_or(mode, &["enforce", "audit"], "the modes are");
+                self.mistake(node.span, format!("unknown mode `{mode}`{near}"));
                 None
             }
         }
@@ -341,12 +338,8 @@ impl Reader<'_> {
                 Some(operation) => operations.push(operation),
                 None => {
                     let valid = Operation::EVERY.map(Operation::name);
-                    let near = did_you_mean(word, valid);
-                    let known = list(&valid);
-                    self.mistake(
-                        node.span,
-                        format!("unknown operation `{word}`{near}; the operations are {known}"),
-                    );
+                    let near = did_you_mean_or(word, &valid, "the operations are");
+                    self.mistake(node.span, format!("unknown operation `{word}`{near}"));
                 }
             }
         }
@@ -367,11 +360,11 @@ impl Reader<'_> {
                 ),
                 None => {
                     let bare = word.strip_prefix("SIG").unwrap_or(word);
-                    let near = did_you_mean(bare, signals::names());
-                    self.mistake(
-                        node.span,
-                        format!("unknown signal `{word}`{near}; names are those of signal(7), numbers 1 to 64"),
-                    );
+                    let mut near = did_you_mean(bare, signals::names());
+                    if near.is_empty() {
+                        near = "; names are those of signal(7), numbers go from 1 to 64".into();
+                    }
+                    self.mistake(node.span, format!("unknown signal `{word}`{near}"));
                 }
             }
         }
@@ -412,5 +405,5 @@ struct Keys {
 
 /// Whether a value of `on` is a glob rather than a name.
 fn is_glob(text: &str) -> bool {
-    text.starts_with(['/', '~']) || text.starts_with("**") || text.starts_with("${")
+    text.starts_with(['/', '~', '$']) || text.starts_with("**")
 }

@@ -2,7 +2,7 @@
 //!
 //! A reader goes on after a mistake and collects all of them.
 
-use super::diagnostics::{Diagnostic, Sources, Span, did_you_mean};
+use super::diagnostics::{Diagnostic, Sources, Span, did_you_mean_or};
 use super::environment::{Environment, Host};
 use super::glob::{Letter, TextError};
 use super::tree::{Node, Value};
@@ -79,16 +79,8 @@ impl Reader<'_> {
         entries.retain(|entry| {
             let valid = known.contains(&entry.key);
             if !valid {
-                let near = did_you_mean(entry.key, known.iter().copied());
-                let message = format!(
-                    "unknown key `{}`{near}{}",
-                    entry.key,
-                    if near.is_empty() {
-                        format!("; the keys here are {}", list(known))
-                    } else {
-                        String::new()
-                    }
-                );
+                let near = did_you_mean_or(entry.key, known, "the keys here are");
+                let message = format!("unknown key `{}`{near}", entry.key);
                 self.mistake(entry.key_span, message);
             }
             valid
@@ -146,14 +138,4 @@ pub(crate) enum NoValue {
     Mistake,
     /// It is about the workspace, and this session has none.
     NoWorkspace,
-}
-
-/// Words as a list for people.
-pub(crate) fn list(words: &[&str]) -> String {
-    let quoted: Vec<_> = words.iter().map(|word| format!("`{word}`")).collect();
-    match quoted.as_slice() {
-        [] => String::new(),
-        [one] => one.clone(),
-        [most @ .., last] => format!("{} and {last}", most.join(", ")),
-    }
 }

@@ -3,9 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use super::diagnostics::{Diagnostic, Sources, did_you_mean};
+use super::diagnostics::{Diagnostic, Sources, did_you_mean_or};
 use super::document::{Definition, Document, Item, Named, On, PathGlob, Rule};
-use super::reader::list;
 
 /// The names that a document sees.
 #[derive(Clone, Debug, Default)]
@@ -216,13 +215,10 @@ fn unknown<T, U>(
         return format!("`{name}` is {other_what}; it is named with `{other_key}`");
     }
     let names: Vec<&str> = known.keys().map(String::as_str).collect();
-    let near = did_you_mean(name, names.iter().copied());
-    let rest = if !near.is_empty() {
-        near
-    } else if names.is_empty() {
+    let rest = if names.is_empty() {
         "; none is defined here or in what is included".to_owned()
     } else {
-        format!("; there are {}", list(&names))
+        did_you_mean_or(name, &names, "known are")
     };
     format!("there is no {what} `{name}`{rest}")
 }

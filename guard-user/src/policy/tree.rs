@@ -218,7 +218,7 @@ fn syntax_error(sources: &Sources, file: usize, error: &Error) -> Diagnostic {
     let Some(location) = error.location() else {
         return Diagnostic::of_file(&sources.0[file].name, format!("not YAML: {error}"));
     };
-    let span = span(location, text, file);
+    let mut span = span(location, text, file);
     let here = &text[span.start..];
     let line_start = text[..span.start].rfind('\n').map_or(0, |at| at + 1);
     let before = &text[line_start..span.start];
@@ -237,9 +237,19 @@ fn syntax_error(sources: &Sources, file: usize, error: &Error) -> Diagnostic {
             format!("a value that begins with `{first}` must stand in quotes")
         }
         _ if before.ends_with("${") || here.starts_with('{') && before.ends_with('$') => {
+            let dollar = before.rfind('$').unwrap_or(0);
+            span.start = line_start + dollar;
             "inside `[…]` a value with `${…}` must stand in quotes".to_owned()
         }
-        _ => format!("not YAML: {}", bare_message(error)),
+        _ => {
+            let message = bare_message(error);
+            let hint = if message.contains("block") || message.contains("document start") {
+                "; is the indentation right?"
+            } else {
+                ""
+            };
+            format!("not YAML: {message}{hint}")
+        }
     };
     sources.mistake(span, message)
 }
@@ -304,7 +314,7 @@ mod tests {
         );
         assert_eq!(
             shown("a: [${home}/x]\n"),
-            "p.yaml:1:6: inside `[…]` a value with `${…}` must stand in quotes\na: [${home}/x]\n     ^"
+            "p.yaml:1:5: inside `[…]` a value with `${…}` must stand in quotes\na: [${home}/x]\n    ^"
         );
         assert_eq!(
             shown("a: 1\n---\nb: 2\n"),

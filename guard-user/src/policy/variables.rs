@@ -6,7 +6,7 @@
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use super::diagnostics::did_you_mean;
+use super::diagnostics::did_you_mean_or;
 use super::environment::Environment;
 use super::glob::{Letter, TextError, What};
 
@@ -81,13 +81,10 @@ pub(crate) fn expand(text: &str, environment: &Environment) -> Result<Vec<Letter
                 None => return Err(Unexpanded::NoWorkspace),
             },
             _ => {
-                let near = did_you_mean(name, NAMES);
+                let near = did_you_mean_or(name, &NAMES, "there are");
                 return wrong(
                     offset..offset + name.len() + 3,
-                    format!(
-                        "there is no variable `{name}`{near}; there are ${{{}}}",
-                        NAMES.join("}, ${")
-                    ),
+                    format!("there is no variable `{name}`{near}"),
                 );
             }
         }

@@ -1,0 +1,254 @@
+//! The compiled policy against a plain reading of its rules: what a person would do who goes
+//! through them from the top.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::policy::glob::tests::{letters, path, path_matches};
+use crate::policy::glob::{name_matches, parse_word};
+
+/// An item of a group, as it is written.
+#[derive(Clone, Debug)]
+struct PlainItem {
+    exe: Option<String>,
+    name: Option<String>,
+    uid: Option<u32>,
+    cgroup: Option<String>,
+}
+
+/// A rule, as it is written.
+#[derive(Clone, Debug)]
+struct PlainRule {
+    verb: &'static str,
+    operations: Vec<Operation>,
+    signals: Option<Vec<u32>>,
+    to: Option<Vec<PlainItem>>,
+    on: Option<Vec<String>>,
+}
+
+impl PlainItem {
+    fn yaml(&self) -> String {
+        let mut keys = Vec::new();
+        keys.extend(self.exe.iter().map(|exe| format!("exe: '{exe}'")));
+        keys.extend(self.name.iter().map(|name| format!("name: '{name}'")));
+        keys.extend(self.uid.iter().map(|uid| format!("user: {uid}")));
+        keys.extend(
+            self.cgroup
+                .iter()
+                .map(|cgroup| format!("cgroup: '{cgroup}'")),
+        );
+        format!("{{ {} }}", keys.join(", "))
+    }
+
+    fn fits(&self, facts: &ProcessFacts) -> bool {
+        let (_, executable) = facts
+            .executable
+            .as_ref()
+            .expect("every process here has one");
+        self.exe
+            .as_ref()
+            .is_none_or(|glob| path_matches(&path(glob), executable))
+            && self.name.as_ref().is_none_or(|glob| {
+                name_matches(&parse_word(&letters(glob)).expect("good"), &facts.name)
+            })
+            && self.uid.is_none_or(|uid| uid == facts.uid)
+            && self
+                .cgroup
+                .as_ref()
+                .is_none_or(|glob| path_matches(&path(glob), &facts.cgroup))
+    }
+}
+
+impl PlainRule {
+    fn yaml(&self, group: usize) -> (String, String) {
+        let operations: Vec<_> = self.operations.iter().map(|o| o.name()).collect();
+        let mut rule = format!("  - {}: [{}]\n", self.verb, operations.join(", "));
+        if let Some(signals) = &self.signals {
+            rule.push_str(&format!("    signals: {signals:?}\n"));
+        }
+        let mut definition = String::new();
+        if let Some(items) = &self.to {
+            let items: Vec<_> = items.iter().map(PlainItem::yaml).collect();
+            definition = format!("  g{group}: [{}]\n", items.join(", "));
+            rule.push_str(&format!("    to: g{group}\n"));
+        }
+        if let Some(globs) = &self.on {
+            let globs: Vec<_> = globs.iter().map(|glob| format!("'{glob}'")).collect();
+            rule.push_str(&format!("    on: [{}]\n", globs.join(", ")));
+        }
+        (definition, rule)
+    }
+
+    fn verdict(&self) -> Verdict {
+        match self.verb {
+            "allow" => Verdict::Allow,
+            "deny" => Verdict::Deny,
+            _ => Verdict::Audit,
+        }
+    }
+
+    fn fits_process(&self, operation: Operation, signal: u32, facts: &ProcessFacts) -> bool {
+        self.operations.contains(&operation)
+            && (operation != Operation::Signal
+                || self
+                    .signals
+                    .as_ref()
+                    .is_none_or(|only| only.contains(&signal)))
+            && self
+                .to
+                .as_ref()
+                .is_none_or(|items| items.iter().any(|item| item.fits(facts)))
+    }
+
+    fn fits_file(&self, facts: &FileFacts) -> bool {
+        self.operations.contains(&Operation::Delete)
+            && self.on.as_ref().is_none_or(|globs| {
+                globs.iter().any(|glob| {
+                    let glob = path(glob);
+                    path_matches(&glob, &facts.path)
+                        || self.verb == "deny"
+                            && facts.is_directory
+                            && is_on_the_way(&glob, &facts.path)
+                })
+            })
+    }
+}
+
+/// Whether a directory is one of the beginnings of a glob, up to its first `**`.
+fn is_on_the_way(glob: &[crate::policy::glob::Part], directory: &[u8]) -> bool {
+    use crate::policy::glob::Part;
+    let fixed = glob
+        .iter()
+        .take_while(|part| **part != Part::AnyDepth)
+        .count();
+    (0..glob.len().min(fixed + 1)).any(|depth| path_matches(&glob[..depth], directory))
+}
+
+fn glob_text() -> impl Strategy<Value = String> {
+    let name = prop_oneof![3 => "[ab]{1,2}", 1 => Just("*".to_owned()), 1 => Just("a*".to_owned()), 1 => Just("?".to_owned())];
+    let part = prop_oneof![4 => name, 1 => Just("**".to_owned())];
+    prop::collection::vec(part, 1..4).prop_map(|parts| format!("/{}", parts.join("/")))
+}
+
+fn item() -> impl Strategy<Value = PlainItem> {
+    let parts = (
+        prop::option::of(glob_text()),
+        prop::option::of("[ab]|a\\*|\\?"),
+        prop::option::of(0_u32..3),
+        prop::option::of(glob_text()),
+    );
+    parts
+        .prop_map(|(exe, name, uid, cgroup)| PlainItem {
+            exe,
+            name,
+            uid,
+            cgroup,
+        })
+        .prop_filter("an item has a key", |item| item.yaml() != "{  }")
+}
+
+fn rule() -> impl Strategy<Value = PlainRule> {
+    let process = vec![Operation::Signal, Operation::Trace, Operation::Inspect];
+    (
+        prop::sample::select(vec!["allow", "deny", "audit"]),
+        prop::sample::subsequence(process, 0..=3),
+        any::<bool>(),
+        prop::option::of(prop::collection::vec(1_u32..5, 1..3)),
+        prop::option::of(prop::collection::vec(item(), 1..4)),
+        prop::option::of(prop::collection::vec(glob_text(), 1..3)),
+    )
+        .prop_map(|(verb, mut operations, delete, signals, to, on)| {
+            let on_processes = !operations.is_empty();
+            if delete || !on_processes {
+                operations.push(Operation::Delete);
+            }
+            let on_files = operations.contains(&Operation::Delete);
+            // Where a rule is about both, it has both kinds of selectors or none.
+            let both = on_processes && on_files;
+            let selects = !both || to.is_some() && on.is_some();
+            PlainRule {
+                verb,
+                signals: signals.filter(|_| operations.contains(&Operation::Signal)),
+                to: to.filter(|_| on_processes && selects),
+                on: on.filter(|_| on_files && selects),
+                operations,
+            }
+        })
+}
+
+fn path_text() -> impl Strategy<Value = Vec<u8>> {
+    prop::collection::vec("[ab]{1,2}", 0..4).prop_map(|names| {
+        names
+            .iter()
+            .flat_map(|name| format!("/{name}").into_bytes())
+            .collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(96))]
+
+    #[test]
+    fn a_compiled_policy_says_what_its_rules_say(
+        plain in prop::collection::vec(rule(), 0..6),
+        audit in any::<bool>(),
+        processes in prop::collection::vec((path_text(), "[ab]", 0_u32..3, path_text()), 12),
+        files in prop::collection::vec((path_text(), any::<bool>()), 12),
+        signal in 1_u32..5,
+    ) {
+        let mut text = format!("version: 1\nmode: {}\n", if audit { "audit" } else { "enforce" });
+        let (groups, rules): (Vec<_>, Vec<_>) =
+            plain.iter().enumerate().map(|(index, rule)| rule.yaml(index)).unzip();
+        text.push_str(&format!("groups:\n{}rules:\n{}", groups.concat(), rules.concat()));
+        let host = FakeHost::new().file("p.yaml", text.clone());
+        // One file system, so that a path is the same for people and for the kernel.
+        let mounts = Mounts::parse("20 1 8:1 / / rw - ext4 /dev/sda1 rw\n").expect("good");
+        let environment = Environment {
+            mounts_at_start: mounts.clone(),
+            mounts_now: mounts,
+            ..environment()
+        };
+        let loaded = Loader::new(&environment, &host)
+            .load(&[Source::File("p.yaml".into())])
+            .unwrap_or_else(|mistakes| panic!("{text}\n{mistakes}"));
+        let builtin = loaded.compiled.rules.len() - plain.len();
+
+        let expect = |index: Option<usize>| -> (Verdict, Reason, usize) {
+            let (verdict, reason, rule) = match index {
+                Some(index) => (plain[index].verdict(), Reason::Rule, index + builtin),
+                None => (Verdict::Deny, Reason::Default, 0),
+            };
+            let softened = audit && verdict == Verdict::Deny;
+            (if softened { Verdict::Audit } else { verdict }, reason, rule)
+        };
+        for (executable, name, uid, cgroup) in processes {
+            let facts = ProcessFacts {
+                executable: Some((ROOT, executable)),
+                name: name.into(),
+                uid,
+                cgroup,
+            };
+            for operation in [Operation::Signal, Operation::Trace, Operation::Inspect] {
+                let decision = loaded.compiled.on_process(operation, signal, &facts);
+                let first = plain.iter().position(|r| r.fits_process(operation, signal, &facts));
+                prop_assert_eq!(
+                    (decision.verdict, decision.reason, usize::from(decision.rule)),
+                    expect(first), "{} {:?} {:?}", text, operation, facts
+                );
+            }
+        }
+        for (path, is_directory) in files {
+            let facts = FileFacts { device: ROOT, path, is_directory };
+            // The root is on the way to the guard's own files.
+            if is_directory && facts.path.is_empty() {
+                continue;
+            }
+            let decision = loaded.compiled.on_file(Operation::Delete, &facts);
+            let first = plain.iter().position(|r| r.fits_file(&facts));
+            prop_assert_eq!(
+                (decision.verdict, decision.reason, usize::from(decision.rule)),
+                expect(first), "{} {:?}", text, facts
+            );
+        }
+    }
+}
