@@ -78,15 +78,16 @@ fn subject() -> Result<Subject, Failure> {
     let uid = nix::unistd::getuid().as_raw().to_string();
     let sudo_uid = std::env::var_os("SUDO_UID").unwrap_or_else(|| uid.into());
     let identity = Identity::choose(None, Some(&sudo_uid), &Host)?;
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo").map_err(|error| {
-        Failure::guard(format!("The mount table can't be read: {error}."))
-    })?;
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo")
+        .map_err(|error| Failure::guard(format!("The mount table can't be read: {error}.")))?;
     Ok(Subject {
         policies: Vec::new(),
         user: identity.name,
         uid: identity.uid,
         home: identity.home,
-        workspace: std::env::current_dir().ok().filter(|path| path != &PathBuf::from("/")),
+        workspace: std::env::current_dir()
+            .ok()
+            .filter(|path| path != &PathBuf::from("/")),
         mounts,
     })
 }
@@ -106,8 +107,16 @@ mod tests {
         let (rules, _) = check(&subject, good.to_str().unwrap()).unwrap();
         assert!(rules > 0);
         let mistake = check(&subject, bad.to_str().unwrap()).unwrap_err();
-        assert!(mistake.message.contains("bad.yaml:2:1"), "{}", mistake.message);
+        assert!(
+            mistake.message.contains("bad.yaml:2:1"),
+            "{}",
+            mistake.message
+        );
         let none = check(&subject, "/nowhere/none.yaml").unwrap_err();
-        assert!(none.message.contains("/nowhere/none.yaml"), "{}", none.message);
+        assert!(
+            none.message.contains("/nowhere/none.yaml"),
+            "{}",
+            none.message
+        );
     }
 }

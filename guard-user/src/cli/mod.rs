@@ -5,7 +5,7 @@ mod check;
 mod doctor;
 pub mod exit;
 mod generate;
-mod output;
+pub mod output;
 mod run;
 mod server;
 mod status;

@@ -57,13 +57,39 @@ pub fn table(rows: &[Vec<String>]) -> String {
     text
 }
 
+/// Makes a sentence of a fragment: errors are fragments, and people read sentences.
+#[must_use]
+pub fn sentence(fragment: &str) -> String {
+    let mut characters = fragment.trim_end().chars();
+    let mut text: String = characters
+        .next()
+        .into_iter()
+        .flat_map(char::to_uppercase)
+        .collect();
+    text.extend(characters);
+    if !text.ends_with(['.', '!', '?']) {
+        text.push('.');
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
+    fn fragments_become_sentences() {
+        assert_eq!(sentence("the disk is full"), "The disk is full.");
+        assert_eq!(sentence("Why?"), "Why?");
+        assert_eq!(sentence(""), ".");
+    }
+
+    #[test]
     fn columns_are_as_wide_as_their_widest_cell() {
-        let rows = [vec!["a".into(), "b".into()], vec!["日本".into(), "c".into()]];
+        let rows = [
+            vec!["a".into(), "b".into()],
+            vec!["日本".into(), "c".into()],
+        ];
         assert_eq!(table(&rows), "a     b\n日本  c\n");
     }
 }

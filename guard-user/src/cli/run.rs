@@ -2,25 +2,23 @@
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
-use std::os::fd::AsFd;
 use std::path::PathBuf;
 
-use nix::unistd::Pid;
-
 use super::exit::{Exit, Failure};
-use super::output::say;
+use super::output::{say, sentence};
 use crate::doctor;
 use crate::events::text::escaped;
 use crate::policy::load::Source;
-use crate::server::client::{self, Outcome, accepted, ask_on, unexpected};
+use crate::policy::workspace;
+use crate::server::client::{self, Outcome, ask_on, unexpected};
 use crate::server::paths::Paths;
 use crate::server::protocol::{Remaining, Request, Response, Start};
 use crate::server::wire::Connection;
 use crate::session::identity::{Host, Identity};
-use crate::session::launch::{Command, Plan};
+use crate::session::launch::Plan;
 use crate::session::name::Name;
 use crate::session::supervise::{Supervisor, end_as};
-use crate::session::{command, environment, workspace};
+use crate::session::{command, environment};
 
 /// Start a command in a guarded session
 ///
@@ -87,7 +85,9 @@ fn absolute(word: &str) -> Result<String, Failure> {
         Source::File(path) => std::path::absolute(&path)
             .map(|path| path.to_string_lossy().into_owned())
             .map_err(|error| {
-                Failure::usage(format!("The policy file \"{word}\" can't be found: {error}."))
+                Failure::usage(format!(
+                    "The policy file \"{word}\" can't be found: {error}."
+                ))
             }),
     }
 }
@@ -129,18 +129,30 @@ impl Config {
         let identity = Identity::choose(self.user.as_deref(), sudo_uid.as_deref(), &Host)?;
         let path = std::env::var_os("PATH");
         let program = command::find(&self.command[0], path.as_deref())?;
-        let choice = workspace::choose(self.workspace.as_deref(), &identity)?;
-        for note in &choice.notes {
-            say(note);
-        }
+        let workspace = self.choose_workspace(&identity)?;
         if !identity.is_changed && self.user.is_none() {
             say("the command runs as root, who is the one asking; --user NAME makes it another");
         }
         Ok(Ready {
             identity,
             program,
-            workspace: choice.directory,
+            workspace,
         })
+    }
+
+    /// The workspace: the directory that is asked for, or the working directory where that is
+    /// fit for one. Why it isn't is said, and the session goes on without one.
+    fn choose_workspace(&self, identity: &Identity) -> Result<Option<PathBuf>, Failure> {
+        let current = std::env::current_dir().unwrap_or_default();
+        let asked = self.workspace.as_deref();
+        match workspace::choose(asked, &current, &identity.home, &homes()) {
+            Ok(workspace::Choice::Taken(directory)) => Ok(Some(directory)),
+            Ok(workspace::Choice::None(reason)) => {
+                say(&reason);
+                Ok(None)
+            }
+            Err(why) => Err(Failure::usage(sentence(&why))),
+        }
     }
 
     /// Starts the session and the command in it, and waits for the command's end.
@@ -151,7 +163,7 @@ impl Config {
     ) -> Result<(Exit, Connection, Name), Outcome> {
         let plan = self.plan(ready)?;
         let held = plan.fork().map_err(cannot_fork)?;
-        let request = Request::Start(Start {
+        let start = Start {
             name: self.name.clone(),
             stem: Name::stem(&ready.program),
             pid: held.pid().as_raw() as u32,
@@ -161,29 +173,16 @@ impl Config {
             home: ready.identity.home.clone(),
             workspace: ready.workspace.clone(),
             policies: self.policies.clone(),
-        });
-        let asked = connection
-            .send(&request, Some(held.pidfd()))
-            .and_then(|()| connection.receive())
-            .map_err(Outcome::from)
-            .and_then(accepted);
-        let (session, server, notes) = match asked {
-            Ok(Response::Started {
-                session,
-                server,
-                notes,
-                ..
-            }) => (session, server, notes),
-            Ok(response) => {
-                held.abandon();
-                return Err(unexpected(&response).into());
-            }
+        };
+        let started = match client::start(&mut connection, start, &held) {
+            Ok(started) => started,
             Err(outcome) => {
                 held.abandon();
                 return Err(outcome);
             }
         };
-        for note in &notes {
+        let session = started.session;
+        for note in &started.notes {
             say(note);
         }
         if std::io::stderr().is_terminal() {
@@ -194,11 +193,10 @@ impl Config {
             say(&format!("session {session}, {workspace}"));
         }
         let supervisor = Supervisor::new().map_err(cannot_fork)?;
-        let command: Command =
-            held.release(Some(Pid::from_raw(server as i32)), Some(&session))?;
-        let exit = supervisor
-            .wait(&command)
-            .map_err(|error| Failure::guard(format!("The command can't be waited for: {error}.")))?;
+        let command = held.release(Some(started.server), Some(&session))?;
+        let exit = supervisor.wait(&command).map_err(|error| {
+            Failure::guard(format!("The command can't be waited for: {error}."))
+        })?;
         Ok((exit, connection, session))
     }
 
@@ -264,9 +262,17 @@ impl Config {
 }
 
 fn cannot_fork(error: std::io::Error) -> Failure {
-    Failure::guard(format!(
-        "A process for the command can't be made: {error}."
-    ))
+    Failure::guard(format!("A process for the command can't be made: {error}."))
+}
+
+/// The home directories of this host's users, as far as they can be listed.
+fn homes() -> Vec<PathBuf> {
+    let users = std::fs::read("/etc/passwd").unwrap_or_default();
+    String::from_utf8_lossy(&users)
+        .lines()
+        .filter_map(|line| line.split(':').nth(5))
+        .map(PathBuf::from)
+        .collect()
 }
 
 /// A word as a shell takes it.

@@ -12,7 +12,8 @@ use super::exit::{Exit, Failure};
 use crate::server::client::{BUSY, READY};
 use crate::server::core::Parts;
 use crate::server::daemon::{self, Lock};
-use crate::server::host::{HostCgroups, KernelEngines};
+use crate::server::host::HostCgroups;
+use crate::server::kernel::KernelEngines;
 use crate::server::paths::Paths;
 use crate::server::policies::Policies;
 
@@ -108,12 +109,7 @@ fn leave_client() -> Result<()> {
     }
 }
 
-fn serve(
-    paths: &Paths,
-    lock: Lock,
-    stay: bool,
-    ready: impl FnOnce() -> Result<()>,
-) -> Result<()> {
+fn serve(paths: &Paths, lock: Lock, stay: bool, ready: impl FnOnce() -> Result<()>) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(2)

@@ -61,9 +61,17 @@ fn shown(status: &Status, now: Time) -> String {
         text += "No session. Start one: sudo guard run -- COMMAND\n";
     } else {
         let mut rows = vec![
-            ["SESSION", "USER", "UP", "TASKS", "REFUSED", "POLICY", "WORKSPACE"]
-                .map(str::to_owned)
-                .to_vec(),
+            [
+                "SESSION",
+                "USER",
+                "UP",
+                "TASKS",
+                "REFUSED",
+                "POLICY",
+                "WORKSPACE",
+            ]
+            .map(str::to_owned)
+            .to_vec(),
         ];
         rows.extend(status.sessions.iter().map(|session| row(session, now)));
         text += &table(&rows);
@@ -98,7 +106,11 @@ fn row(session: &SessionStatus, now: Time) -> Vec<String> {
             .collect::<Vec<_>>()
             .join(", ")
     };
-    let mark = if session.mistake.is_some() { " (edited, with a mistake)" } else { "" };
+    let mark = if session.mistake.is_some() {
+        " (edited, with a mistake)"
+    } else {
+        ""
+    };
     vec![
         session.name.to_string(),
         plain(&session.user),
@@ -132,17 +144,32 @@ fn troubles(session: &SessionStatus) -> String {
     let name = &session.name;
     let mut text = String::new();
     if let Some(mistake) = &session.mistake {
-        let lines: Vec<_> = mistake.lines().map(|line| format!("  {}\n", plain(line))).collect();
+        let lines: Vec<_> = mistake
+            .lines()
+            .map(|line| format!("  {}\n", plain(line)))
+            .collect();
         text += &format!(
             "\n{name}: the policy was edited and has a mistake; the one before stays in force:\n{}",
             lines.concat()
         );
     }
     for (count, what) in [
-        (session.lost, "events were lost because the ring buffer was full; the verdicts were in force all the same"),
-        (session.unlogged, "events could not be written to the log; the verdicts were in force all the same"),
-        (session.errors, "operations were refused because the engine could not decide on them"),
-        (session.unlabelled, "processes that were moved in could not be labelled and are not guarded"),
+        (
+            session.lost,
+            "events were lost because the ring buffer was full; the verdicts were in force all the same",
+        ),
+        (
+            session.unlogged,
+            "events could not be written to the log; the verdicts were in force all the same",
+        ),
+        (
+            session.errors,
+            "operations were refused because the engine could not decide on them",
+        ),
+        (
+            session.unlabelled,
+            "processes that were moved in could not be labelled and are not guarded",
+        ),
     ] {
         if count > 0 {
             text += &format!("\n{name}: {count} {what}\n");

@@ -144,8 +144,7 @@ impl Config {
                 directory.display()
             ))
         };
-        let mut history =
-            History::open(directory, session, self.filter.since).map_err(cannot)?;
+        let mut history = History::open(directory, session, self.filter.since).map_err(cannot)?;
         let after = screen.last.clone();
         for event in history.by_ref() {
             if event.id > after && self.filter.wants(&event) && !screen.show(&event)? {

@@ -24,9 +24,7 @@ pub fn boot_with(machine: &Machine, list: &str) -> String {
         );
     }
     if is(&["fedora", "rhel", "centos"]) {
-        return format!(
-            "sudo grubby --update-kernel=ALL --args=\"{parameter}\"\nsudo reboot"
-        );
+        return format!("sudo grubby --update-kernel=ALL --args=\"{parameter}\"\nsudo reboot");
     }
     let grub = machine.has("/etc/default/grub");
     if is(&["suse", "opensuse"]) && grub {

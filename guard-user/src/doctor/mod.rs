@@ -6,14 +6,18 @@ mod distribution;
 mod machine;
 
 use std::fmt;
+use std::io;
 
 use serde::Serialize;
 
 use crate::cli::exit::Failure;
 use crate::events::text::escaped;
-use crate::server::client;
+use crate::server::client::{self, Outcome};
 use crate::server::paths::Paths;
-use crate::server::protocol::{Request, Response};
+use crate::server::protocol::{Remaining, Request, Start};
+use crate::server::wire::Connection;
+use crate::session::launch::Plan;
+use crate::session::supervise::Supervisor;
 
 pub use machine::Machine;
 
@@ -121,31 +125,67 @@ fn proof(is_hopeless: bool) -> Check {
     }
     if !nix::unistd::geteuid().is_root() {
         let remedy = "sudo guard doctor".to_owned();
-        return check(State::Unknown, "not tried without root".into(), Some(remedy));
+        return check(
+            State::Unknown,
+            "not tried without root".into(),
+            Some(remedy),
+        );
     }
-    match client::ask(&Paths::system(), &Request::Prove) {
-        Ok(Response::Proved(features)) if features.degradations.is_empty() => {
-            check(State::Met, "loaded, and it refused".to_owned(), None)
+    match client::converse(&Paths::system(), try_session) {
+        Ok(notes) => {
+            let found = ["a session was started in which a signal was refused".to_owned()];
+            let found: Vec<_> = found.into_iter().chain(notes).collect();
+            check(State::Met, found.join("; "), None)
         }
-        Ok(Response::Proved(features)) => check(
-            State::Met,
-            format!(
-                "loaded, and it refused; not enforced here: {}",
-                features.degradations.join(" ")
-            ),
-            None,
-        ),
-        Ok(response) => check(
-            State::Missing,
-            client::unexpected(&response).message,
-            Some("Replace guard's server by one of the same version.".to_owned()),
-        ),
         Err(failure) => check(
             State::Missing,
             failure.message,
             Some("/var/log/guard/server.log may say more; please report this.".to_owned()),
         ),
     }
+}
+
+/// Starts a session with a command that does nothing, and says what its start had to say.
+/// Its process proves that a forbidden signal is refused before it executes the command.
+fn try_session(mut connection: Connection) -> Result<Vec<String>, Outcome> {
+    let stem = "doctor";
+    let plan = Plan::new(
+        "/bin/sh".into(),
+        vec!["sh".into(), "-c".into(), ":".into()],
+        Vec::new(),
+        None,
+    )?;
+    let cannot = |error: io::Error| Failure::guard(format!("A process can't be made: {error}."));
+    let held = plan.fork().map_err(cannot)?;
+    let start = Start {
+        name: None,
+        stem: stem.to_owned(),
+        pid: held.pid().as_raw() as u32,
+        command: vec!["guard".to_owned(), stem.to_owned()],
+        user: "root".to_owned(),
+        uid: 0,
+        home: "/root".into(),
+        workspace: None,
+        policies: Vec::new(),
+    };
+    let started = match client::start(&mut connection, start, &held) {
+        Ok(started) => started,
+        Err(outcome) => {
+            held.abandon();
+            return Err(outcome);
+        }
+    };
+    let command = held.release(Some(started.server), Some(&started.session))?;
+    let exit = Supervisor::new()
+        .and_then(|supervisor| supervisor.wait(&command))
+        .map_err(cannot)?;
+    let finish = Request::Finish {
+        session: started.session,
+        status: i32::from(exit.code()),
+        remaining: Remaining::Leave,
+    };
+    client::ask_on(connection, &finish)?;
+    Ok(started.notes)
 }
 
 /// Looks, before a session, for what makes enforcement impossible, and says why and what

@@ -8,17 +8,26 @@ use std::fs;
 const WELL: [(&str, &str); 11] = [
     ("/proc/sys/kernel/osrelease", "6.12.1-amd64\n"),
     ("/sys/kernel/btf/vmlinux", "x\0bpf_lsm_task_kill\0y"),
-    ("/sys/kernel/security/lsm", "lockdown,capability,apparmor,bpf"),
+    (
+        "/sys/kernel/security/lsm",
+        "lockdown,capability,apparmor,bpf",
+    ),
     ("/proc/sys/net/core/bpf_jit_enable", "1\n"),
     ("/proc/sys/kernel/ftrace_enabled", "1\n"),
-    ("/sys/kernel/security/lockdown", "[none] integrity confidentiality\n"),
+    (
+        "/sys/kernel/security/lockdown",
+        "[none] integrity confidentiality\n",
+    ),
     (
         "/proc/self/mountinfo",
         "1 0 8:1 / / rw - ext4 /dev/sda1 rw\n\
          2 1 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n\
          3 1 0:27 / /sys/fs/bpf rw - bpf bpf rw\n",
     ),
-    ("/proc/self/status", "Uid:\t0\t0\t0\t0\nCapEff:\t000001ffffffffff\n"),
+    (
+        "/proc/self/status",
+        "Uid:\t0\t0\t0\t0\nCapEff:\t000001ffffffffff\n",
+    ),
     ("/etc/os-release", "ID=debian\n"),
     ("/etc/default/grub", ""),
     ("/proc/cmdline", "root=/dev/sda1 ro"),
@@ -70,7 +79,10 @@ fn an_old_kernel_is_named_with_what_to_do() {
 
 #[test]
 fn the_remedy_for_the_list_is_that_of_the_distribution() {
-    let list = ("/sys/kernel/security/lsm", Some("lockdown,capability,apparmor"));
+    let list = (
+        "/sys/kernel/security/lsm",
+        Some("lockdown,capability,apparmor"),
+    );
     let remedy = |os: &str, more: &[(&str, Option<&str>)]| {
         let mut changes = vec![list, ("/etc/os-release", Some(os))];
         changes.extend_from_slice(more);
@@ -81,19 +93,34 @@ fn the_remedy_for_the_list_is_that_of_the_distribution() {
         unmet[0].2.clone()
     };
     let ubuntu = remedy("ID=ubuntu\nID_LIKE=debian\n", &[]);
-    assert!(ubuntu.contains("/etc/default/grub.d/60-guard.cfg"), "{ubuntu}");
-    assert!(ubuntu.contains("lsm=lockdown,capability,apparmor,bpf"), "{ubuntu}");
+    assert!(
+        ubuntu.contains("/etc/default/grub.d/60-guard.cfg"),
+        "{ubuntu}"
+    );
+    assert!(
+        ubuntu.contains("lsm=lockdown,capability,apparmor,bpf"),
+        "{ubuntu}"
+    );
     assert!(ubuntu.contains("sudo update-grub"), "{ubuntu}");
     let rocky = remedy("ID=\"rocky\"\nID_LIKE=\"rhel centos fedora\"\n", &[]);
     assert!(rocky.contains("sudo grubby --update-kernel=ALL"), "{rocky}");
-    let arch = [("/etc/default/grub", None), ("/boot/loader/entries/a.conf", Some(""))];
+    let arch = [
+        ("/etc/default/grub", None),
+        ("/boot/loader/entries/a.conf", Some("")),
+    ];
     let arch = remedy("ID=arch\n", &arch);
     assert!(arch.contains("loader/entries/*.conf"), "{arch}");
     let nixos = remedy("ID=nixos\n", &[]);
     assert!(nixos.contains("\"apparmor\" \"bpf\" ]"), "{nixos}");
     let other = remedy("ID=buildroot\n", &[("/etc/default/grub", None)]);
-    assert!(other.starts_with("Boot the kernel with the parameter lsm="), "{other}");
-    let set = remedy("ID=debian\n", &[("/proc/cmdline", Some("ro lsm=lockdown quiet"))]);
+    assert!(
+        other.starts_with("Boot the kernel with the parameter lsm="),
+        "{other}"
+    );
+    let set = remedy(
+        "ID=debian\n",
+        &[("/proc/cmdline", Some("ro lsm=lockdown quiet"))],
+    );
     assert!(set.contains("takes the place of lsm=lockdown,"), "{set}");
 }
 
@@ -108,9 +135,17 @@ fn each_thing_that_is_missing_is_found() {
     for (path, text, id) in [
         ("/proc/sys/net/core/bpf_jit_enable", Some("0"), "jit"),
         ("/proc/sys/kernel/ftrace_enabled", Some("0"), "ftrace"),
-        ("/sys/kernel/security/lockdown", Some("none integrity [confidentiality]"), "lockdown"),
+        (
+            "/sys/kernel/security/lockdown",
+            Some("none integrity [confidentiality]"),
+            "lockdown",
+        ),
         ("/sys/kernel/btf/vmlinux", Some("nothing"), "bpf-lsm"),
-        ("/proc/self/status", Some("Uid:\t0\t0\nCapEff:\t00000000a80425fb"), "capabilities"),
+        (
+            "/proc/self/status",
+            Some("Uid:\t0\t0\nCapEff:\t00000000a80425fb"),
+            "capabilities",
+        ),
     ] {
         let unmet = unmet(&[(path, text)]);
         assert_eq!(unmet.len(), 1, "{path}: {unmet:?}");
@@ -141,7 +176,10 @@ fn what_cannot_be_read_is_not_taken_for_missing() {
     let states: Vec<_> = unmet.iter().map(|(id, state, _)| (*id, *state)).collect();
     assert_eq!(
         states,
-        [("lsm-list", State::Unknown), ("capabilities", State::Unknown)]
+        [
+            ("lsm-list", State::Unknown),
+            ("capabilities", State::Unknown)
+        ]
     );
 }
 

@@ -94,7 +94,11 @@ fn load_object(kernel: &Kernel, options: LoadOptions, explain: bool) -> Result<E
     let mut loader = EbpfLoader::new();
     loader
         .btf(None)
-        .verifier_log_level(if explain { VerifierLogLevel::STATS } else { VerifierLogLevel::DISABLE })
+        .verifier_log_level(if explain {
+            VerifierLogLevel::STATS
+        } else {
+            VerifierLogLevel::DISABLE
+        })
         .allow_unsupported_maps()
         .override_global("OFFSETS", &kernel.offsets[..], true)
         .override_global("POSITIONS", &kernel.positions[..], true)
@@ -105,9 +109,7 @@ fn load_object(kernel: &Kernel, options: LoadOptions, explain: bool) -> Result<E
         // Preallocated, and not used here.
         loader.map_max_entries("TASKS", 1);
     }
-    loader
-        .load(OBJECT)
-        .context("the programs cannot be loaded")
+    loader.load(OBJECT).context("the programs cannot be loaded")
 }
 
 /// A BTF that holds nothing but the functions that programs are attached to, under the
@@ -180,9 +182,18 @@ fn attach_and_pin(object: &mut Ebpf, btf: &Btf, directory: &Path) -> Result<()> 
     }
     for program in PROGRAMS {
         let t = std::time::Instant::now();
-        let link = attach(object, program, btf).inspect_err(|_|eprintln!("{} {:?}", program.name, t.elapsed()))
+        let link = attach(object, program, btf)
+            .inspect_err(|_| eprintln!("{} {:?}", program.name, t.elapsed()))
             .with_context(|| format!("the program {} cannot be attached", program.name))?;
-        eprintln!("{} {:?} {:?}", program.name, t.elapsed(), match object.program(program.name).unwrap().info() { Ok(i) => (i.verified_instruction_count(), i.size_translated()), _ => (None,None)});
+        eprintln!(
+            "{} {:?} {:?}",
+            program.name,
+            t.elapsed(),
+            match object.program(program.name).unwrap().info() {
+                Ok(i) => (i.verified_instruction_count(), i.size_translated()),
+                _ => (None, None),
+            }
+        );
         link.pin(directory.join(program.name))
             .with_context(|| format!("the program {} cannot be pinned", program.name))?;
     }

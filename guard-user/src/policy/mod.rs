@@ -19,6 +19,7 @@ pub mod ruleset;
 mod scope;
 mod tree;
 mod variables;
+pub mod workspace;
 
 #[cfg(test)]
 mod tests;

@@ -6,10 +6,14 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::unistd::Pid;
+
 use super::paths::Paths;
-use super::protocol::{Refusal, Request, Response};
+use super::protocol::{Refusal, Request, Response, Start};
 use super::wire::{Connection, Lost};
 use crate::cli::exit::Failure;
+use crate::session::launch::Held;
+use crate::session::name::Name;
 
 /// How long a server may take to be there.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -94,7 +98,7 @@ pub fn converse<T>(
                 Err(Outcome::Failed(failure)) => return Err(failure),
                 Err(Outcome::Again) => {}
             }
-        } else if start(paths)? {
+        } else if start_server(paths)? {
             continue;
         }
         std::thread::sleep(PAUSE);
@@ -104,6 +108,35 @@ pub fn converse<T>(
         PATIENCE.as_secs(),
         paths.server_log().display()
     )))
+}
+
+/// A session that stands, with a child in it that waits at its gate.
+#[derive(Debug)]
+pub struct Started {
+    /// Its name.
+    pub session: Name,
+    /// The server's process, on which the child proves that it is guarded.
+    pub server: Pid,
+    /// What is to be said aloud before the command starts, a sentence each.
+    pub notes: Vec<String>,
+}
+
+/// Asks for a session for a child that waits at its gate.
+pub fn start(connection: &mut Connection, start: Start, child: &Held) -> Result<Started, Outcome> {
+    connection.send(&Request::Start(start), Some(child.pidfd()))?;
+    match accepted(connection.receive()?)? {
+        Response::Started {
+            session,
+            server,
+            notes,
+            ..
+        } => Ok(Started {
+            session,
+            server: Pid::from_raw(server as i32),
+            notes,
+        }),
+        response => Err(unexpected(&response).into()),
+    }
 }
 
 /// Asks one question of a server that is started when there is none.
@@ -119,7 +152,7 @@ pub fn ask_on(mut connection: Connection, request: &Request) -> Result<Response,
 
 /// Starts a server in the background. Whether it is the one that runs now; another may
 /// have been quicker, or may still be leaving.
-fn start(paths: &Paths) -> Result<bool, Failure> {
+fn start_server(paths: &Paths) -> Result<bool, Failure> {
     let cannot = |what: &str, error: &dyn std::fmt::Display| {
         Failure::guard(format!("Guard's server can't be started: {what}: {error}."))
     };

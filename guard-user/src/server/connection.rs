@@ -103,7 +103,6 @@ impl Server {
                     self.stop(&session, Duration::from_millis(grace)).await
                 }
                 Ok(Request::Status) => Response::Status(Box::new(self.status())),
-                Ok(Request::Prove) => self.prove(),
                 Err(refused) => {
                     connection.send(&refused.into()).await?;
                     return Ok(());
@@ -174,20 +173,6 @@ impl Server {
         }
         drop(inner);
         self.ended.notify_waiters();
-    }
-
-    /// Loads the engine if need be, and has it refuse something.
-    fn prove(&self) -> Response {
-        let proof = self.arm().and_then(|()| {
-            self.with_engine(|engine| {
-                engine.self_test()?;
-                Ok(engine.features())
-            })
-        });
-        match proof {
-            Ok(features) => Response::Proved(features),
-            Err(error) => Refused::from(error).into(),
-        }
     }
 }
 

@@ -21,6 +21,7 @@ use super::paths::Paths;
 use super::protocol::{Refusal, Response};
 use super::state::{KnownPolicy, SessionState};
 use super::watch::Watcher;
+use crate::cli::output::sentence;
 use crate::events::event::Level;
 use crate::session::cgroup::SessionCgroup;
 use crate::session::name::Name;
@@ -139,21 +140,6 @@ impl From<Refused> for Response {
         let Refused { kind, message } = refused;
         Self::Refused { kind, message }
     }
-}
-
-/// Makes a sentence of a fragment: errors are fragments, and people read sentences.
-pub(super) fn sentence(fragment: &str) -> String {
-    let mut characters = fragment.trim_end().chars();
-    let mut text: String = characters
-        .next()
-        .into_iter()
-        .flat_map(char::to_uppercase)
-        .collect();
-    text.extend(characters);
-    if !text.ends_with(['.', '!', '?']) {
-        text.push('.');
-    }
-    text
 }
 
 impl Server {
@@ -367,16 +353,4 @@ pub(super) fn fingerprint(files: &[PathBuf]) -> u64 {
         }
     }
     hasher.finish()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn fragments_become_sentences() {
-        assert_eq!(sentence("the disk is full"), "The disk is full.");
-        assert_eq!(sentence("Why?"), "Why?");
-        assert_eq!(sentence(""), ".");
-    }
 }

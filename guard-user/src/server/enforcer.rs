@@ -12,6 +12,7 @@ use crate::policy::compiled::Compiled;
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize,
 )]
+#[serde(deny_unknown_fields)]
 pub struct Installed {
     /// Its slot.
     pub slot: u32,
@@ -34,8 +35,6 @@ pub struct Features {
 pub trait Enforcer {
     /// What it can do here.
     fn features(&self) -> Features;
-    /// Proves that a forbidden thing is refused; an error says what got through.
-    fn self_test(&mut self) -> Result<()>;
     /// Puts a compiled policy into the kernel, for no session yet.
     fn install(&mut self, compiled: &Compiled) -> Result<Installed>;
     /// Takes a policy out that no session points to.

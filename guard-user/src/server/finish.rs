@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use nix::unistd::Pid;
 
-use super::core::{Inner, Past, Refused, Server, Session, log, sentence};
+use super::core::{Inner, Past, Refused, Server, Session, log};
 use super::protocol::{Remaining, Response};
+use crate::cli::output::sentence;
 use crate::session::name::Name;
 use crate::session::processes::living;
 use crate::session::raw;

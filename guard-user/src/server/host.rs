@@ -23,8 +23,9 @@ impl CgroupHost for HostCgroups {
     ) -> Pin<Box<dyn Future<Output = Result<SessionCgroup>> + 'host>> {
         Box::pin(async move {
             let mounts = Mounts::read().context("the mount table can't be read")?;
-            let cgroups = Cgroups::open(&mounts)
-                .context("a session needs a cgroup (sudo mount -t cgroup2 cgroup2 /sys/fs/cgroup)")?;
+            let cgroups = Cgroups::open(&mounts).context(
+                "a session needs a cgroup (sudo mount -t cgroup2 cgroup2 /sys/fs/cgroup)",
+            )?;
             SessionCgroup::create(cgroups.point(), session, pid).await
         })
     }

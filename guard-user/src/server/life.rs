@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use tokio::io::unix::AsyncFd;
 
-use super::core::{Inner, Server, log, sentence};
+use super::core::{Inner, Server, log};
+use crate::cli::output::sentence;
 use crate::events::event::Level;
 
 /// How often sessions are looked at, should no record tell of their end.

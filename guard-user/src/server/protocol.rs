@@ -49,8 +49,6 @@ pub enum Request {
         /// What becomes of other processes.
         remaining: Remaining,
     },
-    /// Proof that the engine can be loaded here and that it refuses.
-    Prove,
     /// What there is.
     Status,
     /// The end of a session, by force.
@@ -123,8 +121,6 @@ pub enum Response {
         /// What was refused, for people; none when nothing was.
         summary: Option<String>,
     },
-    /// The engine was loaded and has refused what it must.
-    Proved(Features),
     /// What there is.
     Status(Box<Status>),
     /// A session has been ended.
