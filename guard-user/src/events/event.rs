@@ -85,9 +85,6 @@ pub struct Judged {
     /// The first few of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub targets: Vec<Target>,
-    /// Whether programs provoke this in passing (`ps` looking at every process).
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub quiet: bool,
 }
 
 /// What an operation was done to.
@@ -265,12 +262,6 @@ impl Event {
         }
     }
 
-    /// Whether it is of the kind that programs provoke in passing.
-    #[must_use]
-    pub fn is_quiet(&self) -> bool {
-        matches!(&self.body, Body::Verdict(judged) if judged.quiet)
-    }
-
     /// The line of JSON, without the newline. Safe to show on a terminal: characters that
     /// are not printable are escaped.
     #[must_use]
@@ -288,12 +279,6 @@ impl Event {
 #[allow(clippy::trivially_copy_pass_by_ref)]
 const fn is_zero(number: &u64) -> bool {
     *number == 0
-}
-
-/// `serde` asks for a function that takes a reference.
-#[allow(clippy::trivially_copy_pass_by_ref)]
-const fn is_false(flag: &bool) -> bool {
-    !*flag
 }
 
 #[cfg(test)]

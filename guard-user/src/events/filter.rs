@@ -6,7 +6,7 @@ use super::time::Time;
 use guard_ebpf::operation::{Operation, Verdict};
 use serde::{Deserialize, Serialize};
 
-/// Which events a follower wants. The default lets everything through but quiet events.
+/// Which events a follower wants. The default lets everything through.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Filter {
@@ -20,8 +20,6 @@ pub struct Filter {
     pub verdicts: Vec<Verdict>,
     /// Only what happened at this time or later.
     pub since: Option<Time>,
-    /// Also what programs provoke in passing.
-    pub quiet: bool,
 }
 
 impl Filter {
@@ -43,8 +41,7 @@ impl Filter {
         let wants_all = self.operations.is_empty() && self.verdicts.is_empty();
         match &event.body {
             Body::Verdict(judged) => {
-                (self.quiet || !judged.quiet)
-                    && self.wants_operation(judged.operation)
+                self.wants_operation(judged.operation)
                     && (self.verdicts.is_empty() || self.verdicts.contains(&judged.verdict))
             }
             Body::Lost(loss) => loss
@@ -74,16 +71,9 @@ mod tests {
     }
 
     #[test]
-    fn without_conditions_everything_but_quiet_events_comes_through() {
+    fn without_conditions_everything_comes_through() {
         let all: Vec<_> = samples::all().into_iter().map(|(name, _)| name).collect();
-        let mut loud = all.clone();
-        loud.retain(|name| *name != "inspect");
-        assert_eq!(wanted(&Filter::default()), loud);
-        let filter = Filter {
-            quiet: true,
-            ..Filter::default()
-        };
-        assert_eq!(wanted(&filter), all);
+        assert_eq!(wanted(&Filter::default()), all);
     }
 
     #[test]
@@ -127,13 +117,12 @@ mod tests {
             operations: vec![Operation::Delete],
             verdicts: vec![Verdict::Audit],
             since: Some(Time::parse("2026-11-22T14:03:12Z").expect("a time")),
-            quiet: true,
         };
         let json = serde_json::to_string(&filter).expect("JSON");
         assert_eq!(
             json,
             "{\"session\":\"work\",\"operations\":[\"delete\"],\"verdicts\":[\"audit\"],\
-             \"since\":\"2026-11-22T14:03:12.000Z\",\"quiet\":true}"
+             \"since\":\"2026-11-22T14:03:12.000Z\"}"
         );
         assert_eq!(serde_json::from_str::<Filter>(&json).expect("back"), filter);
         let wrong = json.replace("delete", "destroy");

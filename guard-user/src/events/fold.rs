@@ -48,8 +48,6 @@ pub struct Key {
     pub rule: u8,
     /// The signal.
     pub signal: u8,
-    /// Whether programs provoke it in passing.
-    pub quiet: bool,
     /// The actor: its pid and start time.
     pub actor: (u32, u64),
 }

@@ -4,7 +4,7 @@
 //! and the loss is said when it begins and, with the number, when it is over. Why the limit
 //! and no rotation: `docs/events.md`.
 
-use super::event::{Body, Event, Level, Loss, Lost, Notice};
+use super::event::{Body, Event, Level, Loss, Lost, Notice, SessionStep};
 use super::time::Time;
 use std::fmt::Debug;
 use std::fs::{DirBuilder, File, Permissions};
@@ -30,6 +30,8 @@ pub struct Log<W = File> {
     torn: bool,
     size: u64,
     limit: u64,
+    /// Whether the limit has been reached.
+    full: bool,
     missing: u64,
     why: String,
 }
@@ -97,6 +99,7 @@ impl<W: Write> Log<W> {
             torn: false,
             size: 0,
             limit,
+            full: false,
             missing: 0,
             why: String::new(),
         }
@@ -118,6 +121,9 @@ impl<W: Write> Log<W> {
     /// has begun to fail, or that it works again and how many events are missing.
     pub fn append(&mut self, event: &Event) -> Option<Body> {
         match self.try_append(event) {
+            // What fits into the reserve is no sign that verdicts fit again. They never will,
+            // so what is missing is said at the end.
+            Ok(()) if self.full && !is_end(event) => None,
             Ok(()) => self.recovered(),
             Err(error) => self.failed(&error),
         }
@@ -182,6 +188,7 @@ impl<W: Write> Log<W> {
             _ => self.limit + RESERVE,
         };
         if self.size + line.len() as u64 > limit {
+            self.full = true;
             let mebibytes = self.limit >> 20;
             return Err(io::Error::new(
                 io::ErrorKind::QuotaExceeded,
@@ -206,6 +213,10 @@ impl<W: Write> Log<W> {
         }
         result
     }
+}
+
+fn is_end(event: &Event) -> bool {
+    matches!(&event.body, Body::Session(change) if change.change == SessionStep::Ended)
 }
 
 /// Where the log of a session is: `NAME-START.jsonl`, with nothing in the name that means

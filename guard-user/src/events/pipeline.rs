@@ -137,7 +137,6 @@ impl<H: Host> Pipeline<H> {
             reason: what.reason,
             rule: what.rule,
             signal: what.signal,
-            quiet: what.quiet,
             actor: (actor.pid, actor.start),
         };
         match self.folder.join(&key, identity, what.time, now) {
@@ -328,7 +327,6 @@ fn judged(what: &What, actor: Process, target: Target, names: &impl Names) -> Ju
         until: None,
         others: 0,
         targets: Vec::new(),
-        quiet: what.quiet,
     }
 }
 

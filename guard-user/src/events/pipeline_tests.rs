@@ -4,7 +4,7 @@ use crate::events::fold::{EXAMPLES, LONGEST, MAX_OPEN, MAX_REMEMBERED, MAX_TOLD_
 use crate::events::samples;
 use crate::events::testing::{self, Layout, MadeUp, task};
 use guard_ebpf::operation::Verdict;
-use guard_ebpf::record::{ExecutableRecord, FLAG_QUIET, FLAG_RENAME, Header, Kind};
+use guard_ebpf::record::{ExecutableRecord, FLAG_RENAME, Header, Kind};
 use proptest::prelude::*;
 
 struct Known(RuleInfo);
@@ -137,7 +137,7 @@ fn only_the_same_belongs_together() {
     records[3].header.reason = Reason::GuardProcess as u8;
     records[4].actor.pid = 4313;
     records[5].actor.start += 1;
-    records[6].header.flags = FLAG_QUIET;
+    records[6].header.policy = 2;
     records[7].header.verdict = Verdict::Audit as u8;
     for record in &records {
         bench.push(record);
@@ -149,7 +149,6 @@ fn only_the_same_belongs_together() {
     let counts: Vec<_> = events.iter().map(|event| judged(event).count).collect();
     assert_eq!(counts, [2, 1, 1, 1, 1, 1, 1, 1]);
     assert_eq!(events[1].session.as_deref(), Some("#2"));
-    assert!(judged(&events[6]).quiet && !judged(&events[0]).quiet);
     assert_eq!(judged(&events[0]).others, 0, "the same target");
     assert!(events.is_sorted_by(|one, other| one.id < other.id));
 }

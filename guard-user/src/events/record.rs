@@ -7,8 +7,8 @@
 use guard_ebpf::operation::{Operation, Reason, Verdict};
 use guard_ebpf::policy::MAX_RULES;
 use guard_ebpf::record::{
-    ExecutableKey, ExecutableRecord, FLAG_DIRECTORY, FLAG_QUIET, FLAG_RENAME, FLAG_TRUNCATED,
-    FileRecord, Header, Kind, PATH_BUFFER, ProcessRecord, Task,
+    ExecutableKey, ExecutableRecord, FLAG_DIRECTORY, FLAG_RENAME, FLAG_TRUNCATED, FileRecord,
+    Header, Kind, PATH_BUFFER, ProcessRecord, Task,
 };
 use std::mem::offset_of;
 
@@ -62,8 +62,6 @@ pub struct What {
     pub rule: u8,
     /// The signal's number, for [`Operation::Signal`]; otherwise 0.
     pub signal: u8,
-    /// Whether programs provoke this in passing (`PTRACE_MODE_NOAUDIT`).
-    pub quiet: bool,
     /// The session.
     pub session: u32,
     /// The policy.
@@ -237,7 +235,6 @@ fn what(bytes: Bytes<'_>) -> Result<What, RecordError> {
         } else {
             0
         },
-        quiet: bytes.byte(offset_of!(Header, flags))? & FLAG_QUIET != 0,
         session: bytes.u32(offset_of!(Header, session))?,
         policy: bytes.u32(offset_of!(Header, policy))?,
         time: bytes.u64(offset_of!(Header, time))?,

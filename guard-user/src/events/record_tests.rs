@@ -24,7 +24,6 @@ fn an_operation_on_a_process_comes_back_whole() {
     let mut record = testing::signal(task(812, b"postgres"), 9);
     record.header.reason = Reason::Rule as u8;
     record.header.rule = 3;
-    record.header.flags = FLAG_QUIET;
     assert_eq!(
         Record::decode(&record.bytes()),
         Ok(Record::Process {
@@ -34,7 +33,6 @@ fn an_operation_on_a_process_comes_back_whole() {
                 reason: Reason::Rule,
                 rule: 3,
                 signal: 9,
-                quiet: true,
                 session: 1,
                 policy: 1,
                 time: 5_000_000_000,

@@ -136,6 +136,10 @@ impl<H: Host> Resolver<H> {
     }
 
     fn cgroup(&mut self, id: u64) -> Option<PathBuf> {
+        // The sender of a signal that an open file sends is known by its pid alone.
+        if id == 0 {
+            return None;
+        }
         if let Some(path) = self.cgroups.get(&id) {
             return Some(path.clone());
         }

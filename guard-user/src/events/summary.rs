@@ -13,7 +13,6 @@ const NAMED: usize = 4;
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
     refused: BTreeMap<(Operation, String), u64>,
-    quiet: BTreeMap<Operation, u64>,
     lost: [u64; MAX_OPERATIONS],
 }
 
@@ -22,14 +21,8 @@ impl Summary {
     pub fn add(&mut self, event: &Event) {
         match &event.body {
             Body::Verdict(judged) if judged.verdict == Verdict::Deny => {
-                let total = if judged.quiet {
-                    self.quiet.entry(judged.operation).or_default()
-                } else {
-                    self.refused
-                        .entry((judged.operation, cause(judged)))
-                        .or_default()
-                };
-                *total += judged.count;
+                let key = (judged.operation, cause(judged));
+                *self.refused.entry(key).or_default() += judged.count;
             }
             Body::Lost(loss) if loss.what == Lost::Records => {
                 if let Some(operation) = loss.operation {
@@ -47,24 +40,17 @@ impl Summary {
         self.lost
     }
 
-    /// How often each operation was refused, quiet refusals included, for the event that
-    /// ends the session.
+    /// How often each operation was refused, for the event that ends the session.
     #[must_use]
     pub fn refused(&self) -> BTreeMap<String, u64> {
         let mut refused = BTreeMap::new();
-        let loud = self
-            .refused
-            .iter()
-            .map(|((operation, _), n)| (operation, n));
-        for (operation, number) in loud.chain(&self.quiet) {
+        for ((operation, _), number) in &self.refused {
             *refused.entry(operation.name().to_owned()).or_default() += number;
         }
         refused
     }
 
     /// What `guard run` says at the end; `None` when there is nothing to say.
-    ///
-    /// Refusals that programs provoke in passing are not spoken of.
     #[must_use]
     pub fn sentence(&self, session: &str) -> Option<String> {
         let mut kinds: Vec<_> = self.refused.iter().collect();
@@ -145,20 +131,16 @@ mod tests {
 
     #[test]
     fn refusals_are_named_by_operation_and_cause() {
-        let summary = summary(&[
-            ("delete", 2),
-            ("signal", 40),
-            ("signal", 1),
-            ("inspect", 900),
-        ]);
+        let summary = summary(&[("delete", 2), ("signal", 40), ("signal", 1), ("inspect", 1)]);
         assert_eq!(
             summary.sentence("work").as_deref(),
             Some(
                 "guard: refused 41 signals (the process was not started by this session), \
-                 2 deletions (rule photos); `guard tail --session work` shows them"
+                 2 deletions (rule photos), 1 look into a process (the process was not started \
+                 by this session); `guard tail --session work` shows them"
             )
         );
-        let totals = [("delete", 2), ("inspect", 900), ("signal", 41)];
+        let totals = [("delete", 2), ("inspect", 1), ("signal", 41)];
         assert_eq!(
             summary.refused(),
             totals.map(|(name, total)| (name.to_owned(), total)).into()
@@ -167,7 +149,7 @@ mod tests {
 
     #[test]
     fn nothing_refused_is_nothing_said() {
-        let summary = summary(&[("audit", 3), ("inspect", 5), ("started", 0), ("notice", 0)]);
+        let summary = summary(&[("audit", 3), ("started", 0), ("notice", 0)]);
         assert_eq!(summary.sentence("work"), None);
     }
 

@@ -48,7 +48,7 @@ fn verdicts() {
     );
     assert_eq!(
         sample("inspect"),
-        "14:03:12 work  deny inspect  ps[4410] → systemd[1] of root\n         \
+        "14:03:12 work  deny inspect  ls[4410] → systemd[1] of root\n         \
          default: the process was not started by this session\n"
     );
 }
