@@ -39,9 +39,6 @@ pub struct Arguments {
     /// Show what the logs hold, and end
     #[arg(long)]
     no_follow: bool,
-    /// Also what programs provoke in passing, such as ps looking at every process
-    #[arg(long)]
-    all: bool,
 }
 
 /// What to show.
@@ -70,7 +67,6 @@ impl Arguments {
                 operations,
                 verdicts: Vec::new(),
                 since: since.map_err(|error| Failure::usage(format!("--since: {error}")))?,
-                quiet: self.all,
             },
             follow: !self.no_follow,
         })
