@@ -19,46 +19,31 @@ pub struct Arguments {
     files: Vec<String>,
 }
 
-/// What to check.
-#[derive(Debug, PartialEq)]
-pub struct Config {
-    files: Vec<String>,
-}
-
-impl Arguments {
-    /// Takes the files as they are: that one isn't there is for the check to say.
-    pub fn validate(self) -> Result<Config, Failure> {
-        Ok(Config { files: self.files })
-    }
-}
-
-impl Config {
-    /// Checks all files, and says what is wrong with each.
-    pub fn run(self) -> Result<Exit, Failure> {
-        let subject = subject()?;
-        let mut has_mistakes = false;
-        for file in &self.files {
-            match check(&subject, file) {
-                Ok((rules, notes)) => {
-                    let shown = escaped(file.as_bytes());
-                    print(&format!("{shown}: {rules} rules, no mistake\n"))?;
-                    for note in notes {
-                        say(&format!("{shown}: {note}"));
-                    }
-                }
-                Err(mistake) => {
-                    has_mistakes = true;
-                    // In the form that editors and people know, without a prefix.
-                    eprintln!("{}", mistake.message);
+/// Checks all files, and says what is wrong with each.
+pub fn run(raw: &Arguments) -> Result<Exit, Failure> {
+    let subject = subject()?;
+    let mut has_mistakes = false;
+    for file in &raw.files {
+        match check(&subject, file) {
+            Ok((rules, notes)) => {
+                let shown = escaped(file.as_bytes());
+                print(&format!("{shown}: {rules} rules, no mistake\n"))?;
+                for note in notes {
+                    say(&format!("{shown}: {note}"));
                 }
             }
+            Err(mistake) => {
+                has_mistakes = true;
+                // In the form that editors and people know, without a prefix.
+                eprintln!("{}", mistake.message);
+            }
         }
-        Ok(if has_mistakes {
-            Exit::Usage
-        } else {
-            Exit::Success
-        })
     }
+    Ok(if has_mistakes {
+        Exit::Usage
+    } else {
+        Exit::Success
+    })
 }
 
 fn check(subject: &Subject, file: &str) -> Result<(usize, Vec<String>), Mistake> {

@@ -15,7 +15,7 @@ pub struct Arguments {
 }
 
 /// Runs all checks.
-pub fn run(raw: Arguments) -> Result<Exit, Failure> {
+pub fn run(raw: &Arguments) -> Result<Exit, Failure> {
     let report: Report = doctor::examine();
     let text = if raw.json {
         json(&report)

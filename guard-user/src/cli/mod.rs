@@ -70,11 +70,11 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> Exit {
     let result = match arguments.verb {
         Verb::Run(raw) => raw.validate().and_then(run::Config::run),
         Verb::Tail(raw) => raw.validate().and_then(tail::Config::run),
-        Verb::Status(raw) => status::run(raw),
+        Verb::Status(raw) => status::run(&raw),
         Verb::Stop(raw) => raw.validate().and_then(stop::Config::run),
-        Verb::Check(raw) => raw.validate().and_then(check::Config::run),
-        Verb::Doctor(raw) => doctor::run(raw),
-        Verb::Server(raw) => server::run(raw),
+        Verb::Check(raw) => check::run(&raw),
+        Verb::Doctor(raw) => doctor::run(&raw),
+        Verb::Server(raw) => server::run(&raw),
         Verb::Generate(raw) => generate::run(raw),
     };
     result.unwrap_or_else(|failure| {
@@ -92,13 +92,30 @@ pub fn definition() -> clap::Command {
 }
 
 /// Fails, with what to type, when the caller is not root.
-fn require_root(what_to_type: &str) -> Result<(), Failure> {
+fn require_root() -> Result<(), Failure> {
     if nix::unistd::geteuid().is_root() {
         return Ok(());
     }
     Err(Failure::usage(format!(
-        "Only root can do this. Type: sudo {what_to_type}"
+        "Only root can do this. Type: sudo {}",
+        typed(std::env::args_os())
     )))
+}
+
+/// A command line as it can be typed again.
+fn typed(words: impl Iterator<Item = OsString>) -> String {
+    let words: Vec<String> = words.map(|word| quoted(&word.to_string_lossy())).collect();
+    words.join(" ")
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./=:,@%+".contains(&byte);
+    if !word.is_empty() && word.bytes().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
 }
 
 #[cfg(test)]

@@ -103,18 +103,7 @@ impl Config {
     /// Runs the command. Returns only when it could not be started: otherwise this process
     /// ends as the command did.
     pub fn run(self) -> Result<Exit, Failure> {
-        let typed: Vec<_> = std::env::args_os().skip(1).collect();
-        let typed: Vec<_> = typed.iter().map(|word| quoted(word)).collect();
-        super::require_root(&format!("guard {}", typed.join(" ")))?;
-        if let Some(session) = std::env::var_os(environment::SESSION) {
-            // The server would refuse as well, since it knows by the label. This is for whoever
-            // reads the message.
-            let session = escaped(session.as_encoded_bytes());
-            return Err(Failure::usage(format!(
-                "This is session {session} of guard, and a session can't start another one. Type \
-                 the command in a shell outside."
-            )));
-        }
+        super::require_root()?;
         doctor::preflight()?;
         let ready = self.prepare()?;
         let paths = Paths::system();
@@ -162,11 +151,10 @@ impl Config {
         mut connection: Connection,
     ) -> Result<(Exit, Connection, Name), Outcome> {
         let plan = self.plan(ready)?;
-        let held = plan.fork().map_err(cannot_fork)?;
+        let held = plan.fork().map_err(|error| cannot_fork(&error))?;
         let start = Start {
             name: self.name.clone(),
             stem: Name::stem(&ready.program),
-            pid: held.pid().as_raw() as u32,
             command: self.shown_command(),
             user: ready.identity.name.clone(),
             uid: ready.identity.uid,
@@ -192,7 +180,7 @@ impl Config {
             );
             say(&format!("session {session}, {workspace}"));
         }
-        let supervisor = Supervisor::new().map_err(cannot_fork)?;
+        let supervisor = Supervisor::new().map_err(|error| cannot_fork(&error))?;
         let command = held.release(Some(started.server), Some(&session))?;
         let exit = supervisor.wait(&command).map_err(|error| {
             Failure::guard(format!("The command can't be waited for: {error}."))
@@ -261,7 +249,7 @@ impl Config {
     }
 }
 
-fn cannot_fork(error: std::io::Error) -> Failure {
+fn cannot_fork(error: &std::io::Error) -> Failure {
     Failure::guard(format!("A process for the command can't be made: {error}."))
 }
 
@@ -273,15 +261,4 @@ fn homes() -> Vec<PathBuf> {
         .filter_map(|line| line.split(':').nth(5))
         .map(PathBuf::from)
         .collect()
-}
-
-/// A word as a shell takes it.
-fn quoted(word: &OsString) -> String {
-    let text = word.to_string_lossy();
-    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./=:,@%+".contains(&byte);
-    if !text.is_empty() && text.bytes().all(is_plain) {
-        text.into_owned()
-    } else {
-        format!("'{}'", text.replace('\'', "'\\''"))
-    }
 }

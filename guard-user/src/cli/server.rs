@@ -32,8 +32,8 @@ pub struct Arguments {
 }
 
 /// Runs the server until it leaves.
-pub fn run(raw: Arguments) -> Result<Exit, Failure> {
-    super::require_root("guard server")?;
+pub fn run(raw: &Arguments) -> Result<Exit, Failure> {
+    super::require_root()?;
     if raw.background {
         return Ok(in_background());
     }

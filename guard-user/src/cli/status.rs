@@ -1,5 +1,6 @@
 //! `guard status`: the sessions, and whether all is well with them.
 
+use std::fmt::Write;
 use std::path::Path;
 
 use super::exit::{Exit, Failure};
@@ -22,8 +23,8 @@ pub struct Arguments {
 }
 
 /// Shows the status.
-pub fn run(raw: Arguments) -> Result<Exit, Failure> {
-    super::require_root("guard status")?;
+pub fn run(raw: &Arguments) -> Result<Exit, Failure> {
+    super::require_root()?;
     let status = ask(&Paths::system(), Path::new(PINS))?;
     let text = match &status {
         status if raw.json => json(status),
@@ -55,7 +56,7 @@ fn ask(paths: &Paths, pins: &Path) -> Result<Option<Status>, Failure> {
 fn shown(status: &Status, now: Time) -> String {
     let mut text = String::new();
     if let Some(alarm) = &status.alarm {
-        text += &format!("ALARM: {}\n\n", plain(alarm));
+        let _ = write!(text, "ALARM: {}\n\n", plain(alarm));
     }
     if status.sessions.is_empty() {
         text += "No session. Start one: sudo guard run -- COMMAND\n";
@@ -80,7 +81,8 @@ fn shown(status: &Status, now: Time) -> String {
         }
     }
     if let Some(engine) = &status.engine {
-        text += &format!(
+        let _ = write!(
+            text,
             "\nguard {} on Linux {}, server {}{}\n",
             status.version,
             plain(&engine.kernel),
@@ -88,7 +90,7 @@ fn shown(status: &Status, now: Time) -> String {
             if status.stays { " (stays)" } else { "" }
         );
         for degradation in &engine.degradations {
-            text += &format!("Not enforced here: {}\n", plain(degradation));
+            let _ = write!(text, "Not enforced here: {}\n", plain(degradation));
         }
     }
     text
@@ -148,7 +150,8 @@ fn troubles(session: &SessionStatus) -> String {
             .lines()
             .map(|line| format!("  {}\n", plain(line)))
             .collect();
-        text += &format!(
+        let _ = write!(
+            text,
             "\n{name}: the policy was edited and has a mistake; the one before stays in force:\n{}",
             lines.concat()
         );
@@ -172,7 +175,7 @@ fn troubles(session: &SessionStatus) -> String {
         ),
     ] {
         if count > 0 {
-            text += &format!("\n{name}: {count} {what}\n");
+            let _ = write!(text, "\n{name}: {count} {what}\n");
         }
     }
     text

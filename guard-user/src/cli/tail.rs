@@ -97,7 +97,7 @@ struct Screen {
 impl Config {
     /// Shows the past, then the present.
     pub fn run(self) -> Result<Exit, Failure> {
-        super::require_root("guard tail")?;
+        super::require_root()?;
         let paths = Paths::system();
         let mut screen = Screen {
             look: Look {

@@ -5,7 +5,7 @@ mod checks;
 mod distribution;
 mod machine;
 
-use std::fmt;
+use std::fmt::{self, Write};
 use std::io;
 
 use serde::Serialize;
@@ -160,7 +160,6 @@ fn try_session(mut connection: Connection) -> Result<Vec<String>, Outcome> {
     let start = Start {
         name: None,
         stem: stem.to_owned(),
-        pid: held.pid().as_raw() as u32,
         command: vec!["guard".to_owned(), stem.to_owned()],
         user: "root".to_owned(),
         uid: 0,
@@ -204,9 +203,14 @@ fn refuse(checks: &[Check]) -> Result<(), Failure> {
     }
     let mut message = "Guard can't enforce on this machine, so nothing was started.".to_owned();
     for check in missing {
-        message += &format!("\n  {}: {}", check.what, escaped(check.found.as_bytes()));
+        let _ = write!(
+            message,
+            "\n  {}: {}",
+            check.what,
+            escaped(check.found.as_bytes())
+        );
         for line in check.remedy.iter().flat_map(|remedy| remedy.lines()) {
-            message += &format!("\n    → {line}");
+            let _ = write!(message, "\n    → {line}");
         }
     }
     message += "\n  `guard doctor` checks everything.";

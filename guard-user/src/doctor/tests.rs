@@ -173,9 +173,9 @@ fn what_cannot_be_read_is_not_taken_for_missing() {
         ("/sys/kernel/security/lsm", None),
         ("/proc/self/status", Some(status)),
     ]);
-    let states: Vec<_> = unmet.iter().map(|(id, state, _)| (*id, *state)).collect();
+    let found: Vec<_> = unmet.iter().map(|(id, state, _)| (*id, *state)).collect();
     assert_eq!(
-        states,
+        found,
         [
             ("lsm-list", State::Unknown),
             ("capabilities", State::Unknown)
@@ -203,7 +203,7 @@ fn a_session_is_refused_with_all_reasons_and_remedies() {
          → sudo update-grub && sudo reboot\n  \
          `guard doctor` checks everything."
     );
-    let (_root, well) = super::tests::machine(&[]);
+    let (_root, well) = tests::machine(&[]);
     assert_eq!(refuse(&all(&well)), Ok(()));
 }
 

@@ -8,8 +8,10 @@ use anyhow::{Context, Result, bail};
 
 use super::core::{Server, Session, log};
 use super::enforcer::Installed;
+use super::paths::Paths;
 use super::state::{self, KnownPolicy, SessionState};
 use crate::events::event::Level;
+use crate::events::log::Log;
 use crate::events::time::Time;
 use crate::session::cgroup::SessionCgroup;
 use crate::session::name::Name;
@@ -62,7 +64,7 @@ impl Server {
                 directory.display()
             );
             self.notice(None, Level::Warning, &message);
-            self.resume(unknown(id)?, installed);
+            self.resume(unknown(id, &self.parts.paths)?, installed);
         }
         Ok(())
     }
@@ -98,13 +100,9 @@ impl Server {
 }
 
 /// All that can be said of a session whose state is lost.
-fn unknown(id: u32) -> Result<SessionState> {
+fn unknown(id: u32, paths: &Paths) -> Result<SessionState> {
     let name = Name::new(&format!("unknown-{id}"))?;
-    let log = crate::events::log::Log::create(
-        std::path::Path::new(crate::events::log::DIRECTORY),
-        name.as_str(),
-        Time::now(),
-    );
+    let log = Log::create(&paths.log, name.as_str(), Time::now());
     Ok(SessionState {
         name,
         id,

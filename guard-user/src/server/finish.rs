@@ -9,6 +9,7 @@ use nix::unistd::Pid;
 use super::core::{Inner, Past, Refused, Server, Session, log};
 use super::protocol::{Remaining, Response};
 use crate::cli::output::sentence;
+use crate::session::cgroup::SessionCgroup;
 use crate::session::name::Name;
 use crate::session::processes::living;
 use crate::session::raw;
@@ -100,14 +101,19 @@ impl Server {
             ));
         }
         self.ended.notify_waiters();
-        // The last process may be on its way out of the cgroup still.
+        let server = Rc::clone(self);
+        tokio::task::spawn_local(async move { server.remove_cgroup(&state.cgroup).await });
+    }
+
+    /// Removes a cgroup. The last process may be on its way out of it still.
+    async fn remove_cgroup(&self, cgroup: &SessionCgroup) {
         let is_gone = self
-            .wait_until(Some(KILL_PATIENCE), || state.cgroup.remove().is_ok())
+            .wait_until(Some(KILL_PATIENCE), || cgroup.remove().is_ok())
             .await;
         if !is_gone {
             log(&format!(
                 "the cgroup {} can't be removed",
-                state.cgroup.directory.display()
+                cgroup.directory.display()
             ));
         }
     }

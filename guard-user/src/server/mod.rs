@@ -22,3 +22,8 @@ mod start;
 pub mod state;
 pub mod watch;
 pub mod wire;
+
+#[cfg(test)]
+mod pretended;
+#[cfg(test)]
+mod tests;

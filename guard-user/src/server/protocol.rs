@@ -70,8 +70,6 @@ pub struct Start {
     pub name: Option<Name>,
     /// What a name that the server finds begins with.
     pub stem: String,
-    /// The child, as the client sees it.
-    pub pid: u32,
     /// The command and its arguments, to be shown.
     pub command: Vec<String>,
     /// The user's name.
@@ -315,7 +313,6 @@ mod tests {
         Request::Start(Start {
             name: Some(Name::new("a-1").unwrap()),
             stem: "a".into(),
-            pid: 7,
             command: vec!["a".into(), "b c\n".into()],
             user: "ann".into(),
             uid: 1000,

@@ -17,6 +17,7 @@ use crate::events::event::Level;
 use crate::events::time::Time;
 use crate::session::cgroup::SessionCgroup;
 use crate::session::name::Name;
+use crate::session::raw;
 
 /// How long the label may take to be seen on the child.
 const LABEL_PATIENCE: Duration = Duration::from_secs(2);
@@ -96,6 +97,8 @@ impl Server {
         start: Start,
         child: &OwnedFd,
     ) -> Result<Response, Refused> {
+        let pid = raw::pidfd_pid(child.as_fd())
+            .context("the process that is to be guarded can't be told")?;
         let name = self.reserve(&start)?;
         let mut undo = Undo {
             server: Rc::clone(self),
@@ -120,12 +123,12 @@ impl Server {
         undo.done.policy = Some(policy);
         let id = self.with_engine(|engine| engine.start_session(policy))?;
         undo.done.session = Some(id);
-        let cgroup = self.parts.cgroups.create(&name, start.pid).await?;
+        let cgroup = self.parts.cgroups.create(&name, pid).await?;
         undo.done.cgroup = Some(cgroup.clone());
         self.with_engine(|engine| engine.add_cgroup(cgroup.id, id))?;
         ensure_alive(child)?;
-        cgroup.attach(start.pid)?;
-        self.check_label(id, &start, child).await?;
+        cgroup.attach(pid)?;
+        self.check_label(id, pid, child).await?;
 
         let mut notes = self.notes();
         notes.extend(ready.notes.iter().cloned());
@@ -223,9 +226,9 @@ impl Server {
     }
 
     /// Checks that moving the child into the cgroup has labelled it.
-    async fn check_label(&self, id: u32, start: &Start, child: &OwnedFd) -> Result<()> {
+    async fn check_label(&self, id: u32, pid: u32, child: &OwnedFd) -> Result<()> {
         let seen = || {
-            self.with_engine(|engine| engine.session_of(start.pid))
+            self.with_engine(|engine| engine.session_of(pid))
                 .is_ok_and(|session| session == Some(id))
         };
         let is_labelled = self.wait_until(Some(LABEL_PATIENCE), seen).await;

@@ -38,6 +38,21 @@ pub fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
     }
 }
 
+/// The process of a pidfd, as it is numbered here. An error for one that has been reaped, and
+/// for one in a pid namespace that can't be seen from here.
+pub fn pidfd_pid(pidfd: BorrowedFd<'_>) -> io::Result<u32> {
+    let file = format!("/proc/self/fdinfo/{}", pidfd.as_raw_fd());
+    let text = std::fs::read_to_string(file)?;
+    let pid = text.lines().find_map(|line| line.strip_prefix("Pid:"));
+    match pid.and_then(|pid| pid.trim().parse().ok()) {
+        Some(pid) if pid > 0 => Ok(pid),
+        _ => Err(io::Error::new(
+            io::ErrorKind::NotFound,
+            "it has ended, or is in a pid namespace that can't be seen from here",
+        )),
+    }
+}
+
 /// Makes all descriptors from `first` on close at the next exec (Linux 5.11).
 ///
 /// Only calls into the kernel: safe between fork and exec.
@@ -95,5 +110,24 @@ pub fn raise_default(signal: i32) {
     unsafe {
         libc::signal(signal, libc::SIG_DFL);
         libc::raise(signal);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn a_pidfd_leads_back_to_its_process_as_long_as_there_is_one() {
+        let own = pidfd_open(Pid::this()).unwrap();
+        assert_eq!(pidfd_pid(own.as_fd()).unwrap(), std::process::id());
+        let mut child = std::process::Command::new("/bin/true").spawn().unwrap();
+        let pidfd = pidfd_open(Pid::from_raw(child.id() as i32)).unwrap();
+        child.wait().unwrap();
+        assert!(pidfd_pid(pidfd.as_fd()).is_err());
+        assert!(pidfd_send_signal(pidfd.as_fd(), 0).is_err());
+        let file = std::fs::File::open("/dev/null").unwrap();
+        assert!(pidfd_pid(file.as_fd()).is_err());
     }
 }
