@@ -90,7 +90,7 @@ fn shown(status: &Status, now: Time) -> String {
             if status.stays { " (stays)" } else { "" }
         );
         for degradation in &engine.degradations {
-            let _ = write!(text, "Not enforced here: {}\n", plain(degradation));
+            let _ = writeln!(text, "Not enforced here: {}", plain(degradation));
         }
     }
     text

@@ -46,7 +46,7 @@ impl Server {
         if is_over {
             let told = || !self.is_awaited(id);
             self.wait_until(Some(CLIENT_PATIENCE), told).await;
-            self.end(id).await;
+            self.end(id);
         }
     }
 
@@ -59,9 +59,9 @@ impl Server {
     }
 
     /// Ends a session that has no tasks left.
-    async fn end(self: &Rc<Self>, id: u32) {
+    fn end(self: &Rc<Self>, id: u32) {
         self.drain();
-        let cgroup = {
+        let over = {
             let mut inner = self.inner.borrow_mut();
             let Inner {
                 engine,
@@ -89,7 +89,7 @@ impl Server {
             feed.flush();
             session_over(&mut inner, id)
         };
-        let Some(session) = cgroup else { return };
+        let Some(session) = over else { return };
         let state = session.state;
         if let Err(error) = self.watcher.set(id, &[]) {
             log(&format!("policy files are still watched: {error}"));

@@ -28,7 +28,7 @@ pub struct Pretended {
     pub sessions: BTreeMap<u32, Installed>,
     pub policies: BTreeMap<u32, usize>,
     pub cgroups: BTreeMap<u64, u32>,
-    last: u32,
+    pub last: u32,
     pub directory: PathBuf,
     pub loses_labels: bool,
 }

@@ -216,11 +216,11 @@ pub(crate) mod tests {
         fs::write(directory.path().join("old.json"), "{\"v\":0}").unwrap();
         fs::write(directory.path().join("other.json"), &good).unwrap();
         let states = load(directory.path()).unwrap();
-        let why: String = states
+        let why: Vec<_> = states
             .iter()
-            .filter_map(|state| state.as_ref().err())
-            .map(|why| format!("{why}\n"))
+            .filter_map(|state| state.as_ref().err().cloned())
             .collect();
+        let why = why.join("\n");
         assert_eq!(
             states.iter().filter(|state| state.is_ok()).count(),
             1,

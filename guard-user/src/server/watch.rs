@@ -254,7 +254,7 @@ mod tests {
         let file = base.path().join("a.yaml");
         fs::write(&file, "1").unwrap();
         let watcher = Watcher::new().unwrap();
-        watcher.set(7, &[file.clone()]).unwrap();
+        watcher.set(7, std::slice::from_ref(&file)).unwrap();
 
         fs::write(&file, "2").unwrap();
         assert_eq!(woken(&watcher, &runtime), [7], "an edit in place");
@@ -288,7 +288,7 @@ mod tests {
         symlink("current/real.yaml", base.path().join("a.yaml")).unwrap();
         let file = base.path().join("a.yaml");
         let watcher = Watcher::new().unwrap();
-        watcher.set(1, &[file.clone()]).unwrap();
+        watcher.set(1, std::slice::from_ref(&file)).unwrap();
 
         fs::write(base.path().join("one/real.yaml"), "x").unwrap();
         assert_eq!(woken(&watcher, &runtime), [1], "an edit behind the links");
@@ -316,10 +316,10 @@ mod tests {
         let directory = base.path().join("policies");
         let file = directory.join("a.yaml");
         let watcher = Watcher::new().unwrap();
-        watcher.set(1, &[file.clone()]).unwrap();
+        watcher.set(1, std::slice::from_ref(&file)).unwrap();
         fs::create_dir(&directory).unwrap();
         assert_eq!(woken(&watcher, &runtime), [1], "the directory comes");
-        watcher.set(1, &[file.clone()]).unwrap();
+        watcher.set(1, std::slice::from_ref(&file)).unwrap();
         fs::write(&file, "").unwrap();
         assert_eq!(woken(&watcher, &runtime), [1], "the file comes");
         fs::remove_dir_all(&directory).unwrap();
@@ -333,8 +333,8 @@ mod tests {
         let base = tempfile::tempdir().unwrap();
         let file = base.path().join("a.yaml");
         let watcher = Watcher::new().unwrap();
-        watcher.set(1, &[file.clone()]).unwrap();
-        watcher.set(2, &[file.clone()]).unwrap();
+        watcher.set(1, std::slice::from_ref(&file)).unwrap();
+        watcher.set(2, std::slice::from_ref(&file)).unwrap();
         watcher.set(1, &[]).unwrap();
         for _ in 0..20 {
             fs::write(&file, "x").unwrap();
