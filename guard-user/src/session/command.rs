@@ -37,9 +37,9 @@ pub fn find(command: &OsStr, path: Option<&OsStr>) -> Result<PathBuf, Failure> {
         let name = command.to_string_lossy();
         let name = name.escape_debug();
         not_found(format!(
-            "The command \"{name}\" isn't in PATH ({}). sudo replaces PATH by its own; if the \
-             command is in yours, give its whole path: sudo guard run -- \"$(command -v {name})\" …",
-            path.to_string_lossy().escape_debug()
+            "The command \"{name}\" isn't in any directory of PATH. sudo replaces PATH by its own; \
+             if the command is in yours, give its whole path: sudo guard run -- \"$(command -v \
+             {name})\""
         ))
     }))
 }
