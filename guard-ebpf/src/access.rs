@@ -291,17 +291,24 @@ impl Task {
         self.read(Field::TaskStart)
     }
 
+    /// Its command name, as two words.
+    #[inline(always)]
+    pub fn comm_words(self) -> [u64; COMM_LEN / 8] {
+        let place = self.embedded(Field::TaskComm).cast::<u64>();
+        // SAFETY: `comm` is 16 bytes long; as in `read`.
+        unsafe {
+            [
+                core::ptr::read_volatile(place),
+                core::ptr::read_volatile(place.add(1)),
+            ]
+        }
+    }
+
     /// Its command name.
     #[inline(always)]
     pub fn comm(self) -> [u8; COMM_LEN] {
-        let words: [u64; COMM_LEN / 8] = [
-            // SAFETY: `comm` is 16 bytes long; as in `read`.
-            unsafe { core::ptr::read_volatile(self.embedded(Field::TaskComm).cast()) },
-            // SAFETY: as above.
-            unsafe { core::ptr::read_volatile(self.embedded(Field::TaskComm).add(8).cast()) },
-        ];
         // SAFETY: both are 16 bytes of plain integers.
-        unsafe { core::mem::transmute(words) }
+        unsafe { core::mem::transmute(self.comm_words()) }
     }
 
     /// Its effective user in the first user namespace; the highest number when there is none.
@@ -350,10 +357,11 @@ impl KernfsNode {
         Self::from_pointer(self.read(Field::KernfsParent))
     }
 
-    /// Its name, a string in kernel memory.
+    /// The address of its name, a string in kernel memory. Read as a number: from 7.0 on the
+    /// verifier gives the pointer a type of its own, which global functions do not take.
     #[inline(always)]
-    pub fn name(self) -> *const u8 {
-        self.read(Field::KernfsName)
+    pub fn name(self) -> u64 {
+        untyped(self.embedded(Field::KernfsName))
     }
 }
 
@@ -413,17 +421,15 @@ impl Dentry {
         SuperBlock(self.read(Field::DentrySb))
     }
 
-    /// Its name, a string in kernel memory.
+    /// The address of its name, a string in kernel memory. Read as a number, like
+    /// [`KernfsNode::name`].
     #[inline(always)]
-    pub fn name(self) -> *const u8 {
-        // SAFETY: as in `read`: `d_name` is embedded.
-        unsafe {
-            core::ptr::read_volatile(
-                self.0
-                    .add(offset(Field::DentryName) + offset(Field::QstrName))
-                    .cast(),
-            )
-        }
+    pub fn name(self) -> u64 {
+        // SAFETY: only the address is computed; the helper checks what it reads.
+        untyped(unsafe {
+            self.embedded(Field::DentryName)
+                .add(offset(Field::QstrName))
+        })
     }
 }
 

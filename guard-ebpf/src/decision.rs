@@ -6,7 +6,7 @@
 
 use crate::bits::{Bits, MAX_CLAUSES};
 use crate::operation::{MAX_OPERATIONS, Operation, Reason, Verdict};
-use crate::policy::{Effect, MAX_RULES, MODE_AUDIT, Policy, SELECTORS, Selector};
+use crate::policy::{Effect, MAX_RULES, MODE_AUDIT, Policy, SELECTORS, SIGNALS, Selector};
 
 /// For each kind of selector, the clauses that the target satisfies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -58,11 +58,21 @@ impl Candidates {
         if !matches!(operation, Operation::Signal) {
             return Self(clauses);
         }
-        match policy.signals.get(signal as usize) {
-            Some(named) => Self(clauses.and(*named)),
-            // A signal that no rule can name is refused like any that no rule names.
-            None => Self(Bits::NONE),
-        }
+        Self(clauses.and(policy.signals[signal as usize & (SIGNALS - 1)]))
+    }
+
+    /// The candidates with these bits.
+    #[must_use]
+    #[inline(always)]
+    pub const fn from_bits(bits: Bits) -> Self {
+        Self(bits)
+    }
+
+    /// The clauses that are left.
+    #[must_use]
+    #[inline(always)]
+    pub const fn bits(self) -> Bits {
+        self.0
     }
 
     /// Whether one that is left asks for a kind of selector, so that it has to be looked up.

@@ -51,8 +51,8 @@ fn policy_of(session: u32) -> Option<(&'static Policy, u32)> {
 
 /// The row of the automaton with this number.
 #[inline(always)]
-fn row(number: u16) -> &'static Row {
-    ROWS.get(u32::from(number)).unwrap_or(&Row::EMPTY)
+fn row(number: u32) -> &'static Row {
+    ROWS.get(number).unwrap_or(&Row::EMPTY)
 }
 
 /// Where the policy's automaton starts on a file system.
@@ -77,20 +77,20 @@ fn is_guard(process: Task) -> bool {
 
 /// The decision on an operation on a process.
 #[inline(always)]
-fn decide_process(policy: &'static Policy, slot: u32, act: Act, task: Task) -> Decision {
+fn decide_process(policy: &'static Policy, slot: u32, act: Act, task: Task) -> Outcome {
     let mut candidates = Candidates::about(policy, act.operation, act.signal);
     if candidates.ask_for(policy, Selector::Executable) {
-        let mut end = DEAD;
+        let mut end = u32::from(DEAD);
         if let Some(dentry) = task.executable()
             && let Ok(depth) = walk::depth(dentry)
         {
             let start = start(policy, slot, dentry.super_block()).executable;
-            end = walk::file(policy, start, dentry, depth);
+            end = walk::file(slot, start, dentry, depth);
         }
         candidates.narrow(policy, Selector::Executable, row(end).matches);
     }
     if candidates.ask_for(policy, Selector::Name) {
-        let end = walk::name(policy, &task.leader().comm());
+        let end = walk::name(slot, task.leader().comm_words());
         candidates.narrow(policy, Selector::Name, row(end).matches);
     }
     if candidates.ask_for(policy, Selector::User) {
@@ -103,32 +103,55 @@ fn decide_process(policy: &'static Policy, slot: u32, act: Act, task: Task) -> D
         candidates.narrow(policy, Selector::User, clauses);
     }
     if candidates.ask_for(policy, Selector::Cgroup) {
-        let end = task
-            .cgroup()
-            .map_or(DEAD, |node| walk::cgroup(policy, node));
+        let mut end = u32::from(DEAD);
+        if let Some(node) = task.cgroup() {
+            end = walk::cgroup(slot, policy.cgroup_start, node);
+        }
         candidates.narrow(policy, Selector::Cgroup, row(end).matches);
     }
-    let decision = candidates.decide(policy);
-    match decision.verdict {
-        // No policy and no mode can lift this; it is only asked where one tried.
-        Verdict::Allow | Verdict::Audit if is_guard(task.leader()) => {
-            Decision::deny(Reason::GuardProcess)
-        }
-        _ => decision,
+    let outcome = conclude_candidates(slot, candidates);
+    // No policy and no mode can lift this; it is only asked where one tried.
+    if outcome.verdict() != Verdict::Deny as u8 && is_guard(task.leader()) {
+        Outcome::of(Decision::deny(Reason::GuardProcess))
+    } else {
+        outcome
     }
+}
+
+/// Packs a decision into a number.
+#[inline(always)]
+fn pack(decision: Decision) -> u32 {
+    decision.verdict as u32 | (decision.reason as u32) << 8 | u32::from(decision.rule) << 16
+}
+
+/// The decision of the policy in a slot on the candidates that are left, packed. A global
+/// function: the verifier looks at it once.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn decide(slot: u32, low: u64, high: u64) -> u32 {
+    match POLICIES.get(slot) {
+        Some(policy) => pack(Candidates::from_bits(Bits([low, high])).decide(policy)),
+        None => pack(Decision::deny(Reason::Error)),
+    }
+}
+
+/// The outcome for the candidates that are left.
+#[inline(always)]
+fn conclude_candidates(slot: u32, candidates: Candidates) -> Outcome {
+    let Bits([low, high]) = candidates.bits();
+    Outcome(decide(slot, low, high))
 }
 
 /// Judges an operation on a process that is not the session's own. Returns what the hook
 /// returns.
 #[inline(always)]
 pub fn process(act: Act, actor: &Actor, target: Task) -> i32 {
-    let (decision, policy) = match policy_of(act.session) {
-        None => (Decision::deny(Reason::Error), 0),
+    let (outcome, policy) = match policy_of(act.session) {
+        None => (Outcome::of(Decision::deny(Reason::Error)), 0),
         Some((policy, slot)) => (decide_process(policy, slot, act, target), policy.id),
     };
-    let outcome = Outcome::of(decision, policy);
     if conclude(act, outcome) {
-        report::process(&outcome.header(Kind::Process, act), actor, target);
+        report::process(&outcome.header(Kind::Process, act, policy), actor, target);
     }
     outcome.returned()
 }
@@ -141,13 +164,12 @@ pub fn file(act: Act, target: Dentry) -> i32 {
         flags: act.flags | if directory { FLAG_DIRECTORY } else { 0 },
         ..act
     };
-    let (decision, policy) = match policy_of(act.session) {
-        None => (Decision::deny(Reason::Error), 0),
+    let (outcome, policy) = match policy_of(act.session) {
+        None => (Outcome::of(Decision::deny(Reason::Error)), 0),
         Some((policy, slot)) => (decide_file(policy, slot, act, directory, target), policy.id),
     };
-    let outcome = Outcome::of(decision, policy);
     if conclude(act, outcome) {
-        report::file(&outcome.header(Kind::File, act), target);
+        report::file(&outcome.header(Kind::File, act, policy), target);
     }
     outcome.returned()
 }
@@ -160,53 +182,43 @@ fn decide_file(
     act: Act,
     directory: bool,
     target: Dentry,
-) -> Decision {
+) -> Outcome {
     let file_system = target.super_block();
     if file_system.magic() == BPF_FS_MAGIC {
-        return Decision::deny(Reason::GuardPin);
+        return Outcome::of(Decision::deny(Reason::GuardPin));
     }
     let depth = match walk::depth(target) {
-        Err(reason) => return Decision::deny(reason),
+        Err(reason) => return Outcome::of(Decision::deny(reason)),
         Ok(depth) => depth,
     };
     let mut candidates = Candidates::about(policy, act.operation, act.signal);
     if candidates.ask_for(policy, Selector::Path) {
         let start = start(policy, slot, file_system).path;
-        let end = row(walk::file(policy, start, target, depth));
+        let end = row(walk::file(slot, start, target, depth));
         let ancestors = if directory { end.ancestors } else { Bits::NONE };
         candidates.narrow(policy, Selector::Path, end.matches.or(ancestors));
     }
-    candidates.decide(policy)
+    conclude_candidates(slot, candidates)
 }
 
-/// A decision and the policy that it was made under, as numbers of which the verifier knows
-/// nothing (see [`forget`]).
+/// A packed decision, of which the verifier knows nothing (see [`forget`]).
 #[derive(Clone, Copy)]
-struct Outcome {
-    packed: u32,
-    policy: u32,
-}
+struct Outcome(u32);
 
 impl Outcome {
     #[inline(always)]
-    fn of(decision: Decision, policy: u32) -> Self {
-        let verdict = decision.verdict as u32;
-        let reason = decision.reason as u32;
-        let packed = verdict | reason << 8 | u32::from(decision.rule) << 16;
-        Self {
-            packed: forget(packed),
-            policy,
-        }
+    fn of(decision: Decision) -> Self {
+        Self(forget(pack(decision)))
     }
 
     #[inline(always)]
     fn verdict(self) -> u8 {
-        self.packed as u8
+        self.0 as u8
     }
 
     #[inline(always)]
     fn reason(self) -> u8 {
-        (self.packed >> 8) as u8
+        (self.0 >> 8) as u8
     }
 
     /// What the hook returns.
@@ -221,18 +233,18 @@ impl Outcome {
 
     /// The record's header.
     #[inline(always)]
-    fn header(self, kind: Kind, act: Act) -> Header {
+    fn header(self, kind: Kind, act: Act, policy: u32) -> Header {
         Header {
             kind: kind as u8,
             operation: act.operation as u8,
             verdict: self.verdict(),
             reason: self.reason(),
-            rule: (self.packed >> 16) as u8,
+            rule: (self.0 >> 16) as u8,
             signal: act.signal as u8,
             flags: act.flags,
             reserved: 0,
             session: act.session,
-            policy: self.policy,
+            policy,
             time: report::now(),
         }
     }

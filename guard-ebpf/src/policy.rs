@@ -1,12 +1,15 @@
 //! A compiled policy, as the kernel holds it.
 
-use crate::abi::MAX_SIGNAL;
 use crate::automaton::Start;
 use crate::bits::{Bits, MAX_CLAUSES};
 use crate::operation::MAX_OPERATIONS;
 
 /// How many rules a policy can have, the built-in ones that are compiled into it included.
 pub const MAX_RULES: usize = 64;
+
+/// The room for signals: a power of two above [`crate::abi::MAX_SIGNAL`], so that a mask
+/// keeps an index inside (the verifier before 6.3 does not follow a comparison of 32 bits).
+pub const SIGNALS: usize = 128;
 
 /// What a clause can ask of a target. Each kind is answered by a set of clauses.
 #[repr(u8)]
@@ -86,8 +89,9 @@ pub struct Policy {
     pub uses: [Bits; SELECTORS],
     /// For each operation, the clauses of the rules about it.
     pub operations: [Bits; MAX_OPERATIONS],
-    /// For each signal, the clauses that do not exclude it. Index 0 is unused.
-    pub signals: [Bits; MAX_SIGNAL as usize + 1],
+    /// For each signal, the clauses that do not exclude it. The places of 0 and of what is
+    /// beyond the highest signal are not used.
+    pub signals: [Bits; SIGNALS],
     /// The class of each byte.
     pub classes: [u8; 256],
     /// For each clause, its rule.
@@ -111,7 +115,7 @@ impl Policy {
         cgroup_start: 0,
         uses: [Bits::NONE; SELECTORS],
         operations: [Bits::NONE; MAX_OPERATIONS],
-        signals: [Bits::NONE; MAX_SIGNAL as usize + 1],
+        signals: [Bits::NONE; SIGNALS],
         classes: [0; 256],
         clause_rule: [0; MAX_CLAUSES],
         effects: [Effect::Deny as u8; MAX_RULES],
@@ -131,7 +135,7 @@ pub struct UserKey {
 const _: () = {
     use core::mem::offset_of;
     assert!(offset_of!(Policy, uses) == 24);
-    assert!(offset_of!(Policy, classes) == 24 + 16 * (SELECTORS + MAX_OPERATIONS + 65));
+    assert!(offset_of!(Policy, classes) == 24 + 16 * (SELECTORS + MAX_OPERATIONS + SIGNALS));
     assert!(size_of::<Policy>() == offset_of!(Policy, classes) + 256 + MAX_CLAUSES + MAX_RULES);
     assert!(align_of::<Policy>() == 8);
 };

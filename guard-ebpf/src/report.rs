@@ -1,7 +1,7 @@
 //! Records for the user side. Nothing here changes a verdict: a full ring buffer costs a
 //! record, and that is counted.
 
-use aya_ebpf::helpers::generated::{bpf_ktime_get_boot_ns, bpf_probe_read_kernel_str};
+use aya_ebpf::helpers::generated::{bpf_ktime_get_boot_ns, bpf_loop, bpf_probe_read_kernel_str};
 use guard_ebpf::abi::{MAX_DEPTH, NAME_MAX};
 use guard_ebpf::operation::MAX_OPERATIONS;
 use guard_ebpf::record::{
@@ -10,7 +10,7 @@ use guard_ebpf::record::{
 };
 use guard_ebpf::session::Owner;
 
-use crate::access::{Dentry, Task};
+use crate::access::{Dentry, Task, forget};
 use crate::identity::{add, counters};
 use crate::maps::{EXECUTABLES, RECORDS};
 
@@ -164,36 +164,57 @@ pub fn ended(session: u32) {
     // No room: the user side looks at the counters every second as well.
 }
 
-/// How many names of a path are written at most.
-const NAMES: u32 = 256;
+/// What writing a path needs: shared with the function that the kernel calls for each name.
+struct Writing {
+    node: Dentry,
+    buffer: *mut u8,
+    length: u32,
+}
+
+/// Writes a name. Straight on, without a branch for one that cannot be read (it is then
+/// empty): each branch would double what the verifier has to follow.
+unsafe extern "C" fn write_name(_: u32, writing: *mut Writing) -> i64 {
+    // SAFETY: what was given to `bpf_loop`.
+    let writing = unsafe { &mut *writing };
+    let parent = writing.node.parent();
+    let length = writing.length as usize;
+    if parent.address() == writing.node.address() || length >= PATH_ROOM {
+        return 1;
+    }
+    // SAFETY: `length` is below PATH_ROOM, and a name and its NUL fit behind that.
+    let written = unsafe {
+        let place = writing.buffer.add(length);
+        bpf_probe_read_kernel_str(
+            place.cast(),
+            NAME_MAX as u32 + 1,
+            writing.node.name() as *const _,
+        )
+    };
+    writing.length = (length + (opaque(written as usize) & (2 * NAME_MAX + 1))) as u32;
+    writing.node = parent;
+    0
+}
 
 /// Writes a path from the leaf to the root, each name followed by a NUL. Returns its length
 /// in bytes and the flags that it adds.
-///
-/// Straight on, without a branch for a name that cannot be read (it is then empty): each
-/// branch would double what the verifier has to follow.
 #[inline(always)]
 unsafe fn write_path(buffer: *mut [u8; PATH_BUFFER], leaf: Dentry) -> (u32, u8) {
-    let buffer = buffer.cast::<u8>();
-    let mut length = 0_usize;
-    let mut node = leaf;
-    for _ in 0..NAMES {
-        let parent = node.parent();
-        if parent.address() == node.address() {
-            return (length as u32, 0);
-        }
-        if length >= PATH_ROOM {
-            break;
-        }
-        // SAFETY: `length` is below PATH_ROOM, and a name and its NUL fit behind that.
-        let written = unsafe {
-            let place = buffer.add(length);
-            bpf_probe_read_kernel_str(place.cast(), NAME_MAX as u32 + 1, node.name().cast())
-        };
-        length += opaque(written as usize) & (2 * NAME_MAX + 1);
-        node = parent;
-    }
-    (length as u32, FLAG_TRUNCATED)
+    let mut writing = Writing {
+        node: leaf,
+        buffer: buffer.cast(),
+        length: forget(0),
+    };
+    // SAFETY: the function has the form that the helper (5.17) calls.
+    unsafe {
+        bpf_loop(
+            MAX_DEPTH,
+            write_name as *mut _,
+            (&raw mut writing).cast(),
+            0,
+        )
+    };
+    let complete = writing.node.parent().address() == writing.node.address();
+    (writing.length, if complete { 0 } else { FLAG_TRUNCATED })
 }
 
 /// A value of which the compiler knows nothing: it would take the mask for needless, and

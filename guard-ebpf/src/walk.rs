@@ -2,8 +2,15 @@
 //!
 //! Nothing is copied but one name at a time, on the stack: scratch memory of the
 //! processor's could be overwritten by another task's program in the middle of ours.
-//! The way down is found by climbing from the leaf again for each name: two instructions
-//! a step, and steps are few.
+//! The way down is found by climbing from the leaf again for each name.
+//!
+//! Every loop is the kernel's `bpf_loop` (5.17). Before 6.6 the verifier looks at the
+//! function that is called as if it were called once: what it shares with its caller must
+//! be unknown when it is called first ([`forget`]), or checks that only matter later would
+//! be removed as dead code.
+
+use core::ffi::c_void;
+use core::mem::MaybeUninit;
 
 use aya_ebpf::helpers::generated::{bpf_loop, bpf_probe_read_kernel_str};
 use guard_ebpf::abi::{COMM_LEN, MAX_DEPTH, NAME_MAX};
@@ -12,48 +19,76 @@ use guard_ebpf::operation::Reason;
 use guard_ebpf::policy::Policy;
 
 use crate::access::{Dentry, KernfsNode, forget};
-use crate::maps::ROWS;
+use crate::maps::{POLICIES, ROWS};
 
 /// What a walk needs: shared with the function that the kernel calls for each name.
 struct Walk<Node> {
     leaf: Node,
     depth: u32,
-    row: u16,
-    policy: &'static Policy,
+    slot: u32,
+    row: u32,
 }
 
 /// A node of a tree: has a name and a node above.
 trait Node: Copy {
-    /// The node above.
+    /// [`ascend`], for `bpf_loop`.
+    const ASCEND: *const c_void;
+    /// [`descend`], for `bpf_loop`.
+    const DESCEND: *const c_void;
+
+    /// The node above; the top is its own.
     fn up(self) -> Self;
-    /// The name, a string in kernel memory.
-    fn name(self) -> *const u8;
+    /// The address of the name, a string in kernel memory.
+    fn name(self) -> u64;
+    /// The address, as an identity.
+    fn address(self) -> u64;
 }
 
 impl Node for Dentry {
+    const ASCEND: *const c_void = ascend_dentry as *const c_void;
+    const DESCEND: *const c_void = descend_dentry as *const c_void;
+
     #[inline(always)]
     fn up(self) -> Self {
         self.parent()
     }
 
     #[inline(always)]
-    fn name(self) -> *const u8 {
+    fn name(self) -> u64 {
         Dentry::name(self)
+    }
+
+    #[inline(always)]
+    fn address(self) -> u64 {
+        Dentry::address(self)
     }
 }
 
 impl Node for KernfsNode {
+    const ASCEND: *const c_void = ascend_kernfs as *const c_void;
+    const DESCEND: *const c_void = descend_kernfs as *const c_void;
+
     #[inline(always)]
     fn up(self) -> Self {
-        // Only climbed as far as was counted before, or as far as there is something.
         self.parent().unwrap_or(self)
     }
 
     #[inline(always)]
-    fn name(self) -> *const u8 {
+    fn name(self) -> u64 {
         KernfsNode::name(self)
     }
+
+    #[inline(always)]
+    fn address(self) -> u64 {
+        KernfsNode::address(self)
+    }
 }
+
+/// How many bytes of a name are looked at at a time: all programs of a call have 512 bytes
+/// of stack together.
+const CHUNK: usize = 63;
+/// Enough for the longest name.
+const CHUNKS: usize = NAME_MAX.div_ceil(CHUNK);
 
 /// Steps the automaton with a byte.
 #[inline(always)]
@@ -64,37 +99,105 @@ fn step(policy: &Policy, row: u16, byte: u8) -> u16 {
     }
 }
 
+/// Steps the automaton of the policy in a slot with `/` and a name, given by its address.
+///
+/// A global function: the verifier looks at it once, and not again for every way that leads
+/// here. Such a function takes and returns numbers only.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn walk_name(slot: u32, row: u32, address: u64) -> u32 {
+    let Some(policy) = POLICIES.get(slot) else {
+        return u32::from(DEAD);
+    };
+    let mut row = step(policy, row as u16, b'/');
+    for chunk in 0..CHUNKS {
+        // Not filled first: that would be a loop of its own.
+        let mut bytes = MaybeUninit::<[u8; CHUNK + 1]>::uninit();
+        // SAFETY: the buffer is as long as said, the NUL included; the source is checked by
+        // the kernel. What cannot be read is filled with zeroes.
+        let bytes = unsafe {
+            let size = size_of_val(&bytes) as u32;
+            let from = address + (chunk * CHUNK) as u64;
+            bpf_probe_read_kernel_str(bytes.as_mut_ptr().cast(), size, from as *const _);
+            bytes.assume_init_ref()
+        };
+        for &byte in &bytes[..CHUNK] {
+            if byte == 0 {
+                return u32::from(row);
+            }
+            row = step(policy, row, byte);
+        }
+    }
+    u32::from(row)
+}
+
+/// Steps the automaton of the policy in a slot with a command name, given in two words.
+/// A global function, like [`walk_name`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn walk_comm(slot: u32, low: u64, high: u64) -> u32 {
+    let Some(policy) = POLICIES.get(slot) else {
+        return u32::from(DEAD);
+    };
+    let mut row = policy.name_start;
+    for index in 0..COMM_LEN as u32 {
+        let word = if index < 8 { low } else { high };
+        let byte = (word >> (index % 8 * 8)) as u8;
+        if byte == 0 {
+            break;
+        }
+        row = step(policy, row, byte);
+    }
+    u32::from(row)
+}
+
+/// One step up; stops at a node that is above itself.
+#[inline(always)]
+fn ascend<N: Node>(node: &mut N) -> i64 {
+    let above = node.up();
+    if above.address() == node.address() {
+        return 1;
+    }
+    *node = above;
+    0
+}
+
+unsafe extern "C" fn ascend_dentry(_: u32, node: *mut Dentry) -> i64 {
+    // SAFETY: the node that was given to `bpf_loop`.
+    ascend(unsafe { &mut *node })
+}
+
+unsafe extern "C" fn ascend_kernfs(_: u32, node: *mut KernfsNode) -> i64 {
+    // SAFETY: the node that was given to `bpf_loop`.
+    ascend(unsafe { &mut *node })
+}
+
+/// Climbs so many steps, or to the top. Returns how many nodes were looked at: one more than
+/// the steps that were made, when it came to the top.
+#[inline(always)]
+fn climb<N: Node>(node: &mut N, steps: u32) -> u32 {
+    // SAFETY: the function has the form that the helper calls, and the node outlives it.
+    unsafe {
+        bpf_loop(
+            steps,
+            N::ASCEND.cast_mut(),
+            core::ptr::from_mut(node).cast(),
+            0,
+        ) as u32
+    }
+}
+
 /// One name on the way down: `/name`.
 #[inline(always)]
 fn descend<N: Node>(level: u32, walk: &mut Walk<N>) -> i64 {
     let mut node = walk.leaf;
-    let climb = walk.depth.wrapping_sub(1).wrapping_sub(level);
-    for step in 0..MAX_DEPTH {
-        if step >= climb {
-            break;
-        }
-        node = node.up();
+    let steps = walk.depth.wrapping_sub(1).wrapping_sub(level);
+    if steps != 0 {
+        climb(&mut node, steps);
     }
-    let mut name = [0_u8; NAME_MAX + 1];
-    // SAFETY: the buffer is as long as said; the source is checked by the kernel. What
-    // cannot be read stays empty.
-    unsafe {
-        bpf_probe_read_kernel_str(
-            name.as_mut_ptr().cast(),
-            name.len() as u32,
-            node.name().cast(),
-        );
-    }
-    let mut row = step(walk.policy, walk.row, b'/');
-    for &byte in &name {
-        if byte == 0 {
-            break;
-        }
-        row = step(walk.policy, row, byte);
-    }
-    walk.row = row;
+    walk.row = walk_name(walk.slot, walk.row, node.name());
     // A row that is never left ends the walk.
-    i64::from(row == DEAD)
+    i64::from(walk.row == u32::from(DEAD))
 }
 
 unsafe extern "C" fn descend_dentry(level: u32, walk: *mut Walk<Dentry>) -> i64 {
@@ -107,25 +210,30 @@ unsafe extern "C" fn descend_kernfs(level: u32, walk: *mut Walk<KernfsNode>) -> 
     descend(level, unsafe { &mut *walk })
 }
 
+/// The row at which the names from the top down to a leaf end.
+#[inline(always)]
+fn walk<N: Node>(slot: u32, start: u16, leaf: N, depth: u32) -> u32 {
+    let mut walk = Walk {
+        leaf,
+        depth,
+        slot,
+        row: forget(u32::from(start)),
+    };
+    // SAFETY: as in `climb`.
+    unsafe { bpf_loop(depth, N::DESCEND.cast_mut(), (&raw mut walk).cast(), 0) };
+    walk.row
+}
+
 /// How deep a file lies below the root of its file system. Refuses a file that is not
 /// connected to it, and one that lies too deep.
 #[inline(always)]
 pub fn depth(leaf: Dentry) -> Result<u32, Reason> {
     let mut node = leaf;
-    let mut depth = 0;
-    for _ in 0..MAX_DEPTH {
-        let parent = node.parent();
-        if parent.address() == node.address() {
-            break;
-        }
-        node = parent;
-        depth += 1;
-    }
-    let depth = forget(depth);
-    if depth >= MAX_DEPTH {
+    let seen = climb(&mut node, MAX_DEPTH + 1);
+    if leaf.super_block().root().address() == node.address() {
+        Ok(seen.wrapping_sub(1))
+    } else if seen > MAX_DEPTH {
         Err(Reason::TooDeep)
-    } else if leaf.super_block().root().address() == node.address() {
-        Ok(depth)
     } else {
         Err(Reason::Disconnected)
     }
@@ -133,56 +241,20 @@ pub fn depth(leaf: Dentry) -> Result<u32, Reason> {
 
 /// The row at which a file's path ends.
 #[inline(always)]
-pub fn file(policy: &'static Policy, start: u16, leaf: Dentry, depth: u32) -> u16 {
-    if start == DEAD {
-        return DEAD;
-    }
-    let mut walk = Walk {
-        leaf,
-        depth,
-        row: start,
-        policy,
-    };
-    // SAFETY: the function has the form that the helper (5.17) calls, and the walk outlives it.
-    unsafe {
-        bpf_loop(depth, descend_dentry as *mut _, (&raw mut walk).cast(), 0);
-    }
-    walk.row
+pub fn file(slot: u32, start: u16, leaf: Dentry, depth: u32) -> u32 {
+    walk(slot, start, leaf, depth)
 }
 
 /// The row at which a cgroup's path ends.
 #[inline(always)]
-pub fn cgroup(policy: &'static Policy, leaf: KernfsNode) -> u16 {
-    let mut depth = 0;
+pub fn cgroup(slot: u32, start: u16, leaf: KernfsNode) -> u32 {
     let mut node = leaf;
-    for _ in 0..MAX_DEPTH {
-        let Some(parent) = node.parent() else { break };
-        node = parent;
-        depth += 1;
-    }
-    let depth = forget(depth);
-    let mut walk = Walk {
-        leaf,
-        depth,
-        row: policy.cgroup_start,
-        policy,
-    };
-    // SAFETY: as in `file`.
-    unsafe {
-        bpf_loop(depth, descend_kernfs as *mut _, (&raw mut walk).cast(), 0);
-    }
-    walk.row
+    let seen = climb(&mut node, MAX_DEPTH + 1);
+    walk(slot, start, leaf, seen.wrapping_sub(1))
 }
 
 /// The row at which a command name ends.
 #[inline(always)]
-pub fn name(policy: &Policy, comm: &[u8; COMM_LEN]) -> u16 {
-    let mut row = policy.name_start;
-    for &byte in comm {
-        if byte == 0 {
-            break;
-        }
-        row = step(policy, row, byte);
-    }
-    row
+pub fn name(slot: u32, comm: [u64; COMM_LEN / 8]) -> u32 {
+    walk_comm(slot, comm[0], comm[1])
 }

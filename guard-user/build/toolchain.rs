@@ -70,7 +70,7 @@ pub struct Missing(pub String);
 /// `current` is the compiler that cargo itself uses, where that is known; `minimum` is the
 /// workspace's `rust-version`.
 pub fn compiler(current: Option<&OsStr>, minimum: &str) -> Result<Compiler, Missing> {
-    let mut seen = String::new();
+    let mut seen = Vec::new();
     for rustc in candidates(current) {
         let Some(found) = Compiler::probe(&rustc) else {
             continue;
@@ -87,14 +87,16 @@ pub fn compiler(current: Option<&OsStr>, minimum: &str) -> Result<Compiler, Miss
         } else {
             return Ok(found);
         };
-        seen.push_str(&format!("\n  {} {lacks}", found.name));
+        seen.push(format!("\n  {} {lacks}", found.name));
     }
     Err(Missing(format!(
-        "no compiler here can build the eBPF programs: they need the source of Rust's core library.{seen}\n\
+        "no compiler here can build the eBPF programs: they need the source of Rust's core library.{}\n\
          Run one of these:\n  \
          cargo xtask setup\n  \
+         rustup component add rust-src\n  \
          rustup toolchain install nightly --component rust-src\n  \
-         apt install rustc-web rust-web-src"
+         apt install rustc-web rust-web-src",
+        seen.concat()
     )))
 }
 

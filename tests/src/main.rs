@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
+use guard_tests::bench;
 use guard_tests::boot::{Boot, Image};
 use guard_tests::context::Context;
 use guard_tests::init;
@@ -27,8 +28,12 @@ fn dispatch(arguments: &[&str]) -> anyhow::Result<ExitCode> {
     match arguments {
         ["list", rest @ ..] => list(rest),
         ["run", boot, name] => run(boot.parse()?, name),
+        ["bench", boot, image] => {
+            bench::run(boot.parse()?, image.parse()?)?;
+            Ok(ExitCode::SUCCESS)
+        }
         _ => bail!(
-            "usage: guard-tests list [--kernel SERIES] [--image small|full] | run SERIES NAME"
+            "usage: guard-tests list [--kernel SERIES] [--image small|full] | run SERIES NAME | bench SERIES IMAGE"
         ),
     }
 }

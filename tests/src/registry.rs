@@ -16,6 +16,8 @@ pub enum Kernels {
     All,
     /// Every enforcing boot whose series is at least this one.
     From(u32, u32),
+    /// The enforcing boot of this series.
+    Only(u32, u32),
 }
 
 impl Kernels {
@@ -26,6 +28,7 @@ impl Kernels {
             Self::Refusing => !boot.enforces(),
             Self::All => true,
             Self::From(major, minor) => boot.enforces() && boot.series >= (major, minor),
+            Self::Only(major, minor) => boot.enforces() && boot.series == (major, minor),
         }
     }
 }
@@ -73,6 +76,12 @@ pub fn all() -> &'static [Test] {
             image: Image::Small,
             run: bpf_is_in_the_lsm_list_where_it_should_be,
         },
+        Test {
+            name: "machine::full_image_has_real_programs",
+            kernels: Kernels::Only(6, 12),
+            image: Image::Full,
+            run: full_image_has_real_programs,
+        },
     ]
 }
 
@@ -92,5 +101,17 @@ fn bpf_is_in_the_lsm_list_where_it_should_be(context: &mut Context) -> anyhow::R
         list.split(',').any(|lsm| lsm.trim() == "bpf") == context.boot.enforces(),
         "the LSM list is {list}"
     );
+    Ok(())
+}
+
+fn full_image_has_real_programs(_: &mut Context) -> anyhow::Result<()> {
+    for program in [
+        "pkill", "killall", "lsof", "strace", "gdb", "git", "python3", "psql",
+    ] {
+        let found = ["/bin", "/usr/bin", "/usr/sbin"]
+            .iter()
+            .any(|dir| std::path::Path::new(dir).join(program).exists());
+        ensure!(found, "{program} is not there");
+    }
     Ok(())
 }

@@ -53,6 +53,14 @@ pub struct Guest {
     pub tests: PathBuf,
 }
 
+/// Builds what a machine gets in which guard is measured: the program that people get.
+pub fn bench() -> anyhow::Result<Guest> {
+    Ok(Guest {
+        guard: guard(true)?,
+        ..guest()?
+    })
+}
+
 /// Builds what a virtual machine gets.
 pub fn guest() -> anyhow::Result<Guest> {
     shell::run(cargo("guest").args([

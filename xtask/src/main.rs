@@ -1,11 +1,15 @@
 //! Everything that a person or CI runs: `cargo xtask --help`.
 
+mod bench;
 mod build;
+mod ci;
+mod demo;
 mod paths;
 mod run;
 mod setup;
 mod shell;
 mod test;
+mod tidy;
 mod vm;
 
 use std::process::ExitCode;
@@ -22,19 +26,27 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Task {
+    Bench(bench::Arguments),
     Setup(setup::Arguments),
     Build(build::Arguments),
+    Ci(ci::Arguments),
+    Demo(demo::Arguments),
     Run(run::Arguments),
     Test(test::Arguments),
+    Tidy(tidy::Arguments),
     Vm(vm::Arguments),
 }
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().task {
+        Task::Bench(arguments) => bench::main(&arguments),
         Task::Setup(arguments) => setup::main(&arguments),
         Task::Build(arguments) => build::main(&arguments),
+        Task::Ci(arguments) => Ok(ci::main(&arguments)),
+        Task::Demo(arguments) => demo::main(&arguments),
         Task::Run(arguments) => run::main(&arguments),
         Task::Test(arguments) => test::main(&arguments),
+        Task::Tidy(arguments) => tidy::main(&arguments),
         Task::Vm(arguments) => vm::main(&arguments),
     };
     done.unwrap_or_else(|error| {

@@ -154,11 +154,6 @@ impl<'a> Btf<'a> {
         std::str::from_utf8(&rest[..end]).context("a name in BTF is no text")
     }
 
-    /// The highest type number.
-    pub fn types(&self) -> u32 {
-        u32::try_from(self.starts.len()).unwrap_or(u32::MAX)
-    }
-
     /// The number of a function that was asked for.
     pub fn function(&self, name: &str) -> Option<u32> {
         self.named.get(&(true, name)).copied()

@@ -24,8 +24,6 @@ pub struct Kernel {
     pub owner_is_pointer: bool,
     /// The functions that programs are attached to: name and number in BTF.
     pub functions: Vec<(String, u32)>,
-    /// How many types BTF has.
-    pub types: u32,
 }
 
 /// The name in BTF of what a program is attached to.
@@ -84,7 +82,6 @@ impl Kernel {
             labels_in_table: release < (6, 2),
             owner_is_pointer,
             functions: found,
-            types: btf.types(),
         })
     }
 

@@ -95,7 +95,7 @@ fn load_object(kernel: &Kernel, options: LoadOptions, explain: bool) -> Result<E
     loader
         .btf(None)
         .verifier_log_level(if explain {
-            VerifierLogLevel::STATS
+            VerifierLogLevel::DEBUG
         } else {
             VerifierLogLevel::DISABLE
         })
@@ -181,19 +181,8 @@ fn attach_and_pin(object: &mut Ebpf, btf: &Btf, directory: &Path) -> Result<()> 
             .with_context(|| format!("the map {name} cannot be pinned"))?;
     }
     for program in PROGRAMS {
-        let t = std::time::Instant::now();
         let link = attach(object, program, btf)
-            .inspect_err(|_| eprintln!("{} {:?}", program.name, t.elapsed()))
             .with_context(|| format!("the program {} cannot be attached", program.name))?;
-        eprintln!(
-            "{} {:?} {:?}",
-            program.name,
-            t.elapsed(),
-            match object.program(program.name).unwrap().info() {
-                Ok(i) => (i.verified_instruction_count(), i.size_translated()),
-                _ => (None, None),
-            }
-        );
         link.pin(directory.join(program.name))
             .with_context(|| format!("the program {} cannot be pinned", program.name))?;
     }

@@ -2,7 +2,7 @@
 //! `mode: audit` does not soften them.
 
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use guard_ebpf::operation::Operation;
 use guard_ebpf::policy::Effect;
@@ -32,12 +32,22 @@ const PLACES: [(&str, &str, &str); 3] = [
     ),
 ];
 
-/// The built-in rules, in order.
-pub(crate) fn rules(protected: &Protected) -> Vec<RulesetRule> {
+/// How many built-in rules there are.
+pub(crate) fn count(protected: &Protected) -> usize {
+    PLACES.len() + usize::from(!protected.paths.is_empty())
+}
+
+/// The built-in rules, in order. `policies` are the files that the policy was read from.
+pub(crate) fn rules(protected: &Protected, policies: &[PathBuf]) -> Vec<RulesetRule> {
     let mut rules: Vec<RulesetRule> = PLACES
         .iter()
         .map(|(name, place, because)| rule(name, because, globs(Path::new(place)).into()))
         .collect();
+    // The first rule is the one about policies, wherever they lie.
+    let files = policies.iter().map(|file| globs(file)[0].clone());
+    if let Some(on) = rules.first_mut().and_then(|rule| rule.on.as_mut()) {
+        on.extend(files);
+    }
     if !protected.paths.is_empty() {
         let on = protected.paths.iter().flat_map(|path| globs(path));
         rules.push(rule(

@@ -14,11 +14,12 @@ use guard_ebpf::policy::{
     Effect, MAX_RULES, MODE_AUDIT, MODE_ENFORCE, Policy, SELECTORS, Selector,
 };
 
-use super::automaton::{Body, Entry, build};
+use super::automaton::build;
 use super::builtin;
 use super::compiled::Compiled;
 use super::document::{Item, PathGlob};
 use super::environment::{Environment, Host};
+use super::expression::{Body, Entry, Meaning};
 use super::places::{Device, Place, Translator};
 use super::ruleset::{Ruleset, RulesetRule};
 
@@ -36,7 +37,7 @@ pub(crate) fn compile(
 ) -> Result<(Compiled, Vec<String>), String> {
     let count = ruleset.rules.len();
     if count > MAX_RULES {
-        let built_in = builtin::rules(&environment.protected).len();
+        let built_in = builtin::count(&environment.protected);
         return Err(format!(
             "the policy has {} rules with what it includes, and the limit is {}, besides the {} \
              that are built in",
@@ -126,8 +127,10 @@ impl Compiler<'_> {
                     for place in self.places(rule, glob) {
                         let set = self.starts.files.entry(place.device).or_default();
                         set.insert(Entry {
-                            clause,
-                            ancestor: place.ancestor,
+                            meaning: Meaning {
+                                clause,
+                                ancestor: place.ancestor,
+                            },
                             body: Body::Path(place.parts),
                         });
                     }
@@ -167,8 +170,10 @@ impl Compiler<'_> {
 
     fn item(&mut self, clause: usize, rule: &RulesetRule, item: &Item) {
         let entry = |body| Entry {
-            clause,
-            ancestor: false,
+            meaning: Meaning {
+                clause,
+                ancestor: false,
+            },
             body,
         };
         if let Some(glob) = &item.exe {
@@ -228,7 +233,7 @@ impl Compiler<'_> {
             sets.push(of(&mut self.starts.files, device));
             sets.push(of(&mut self.starts.executables, device));
         }
-        let built = build(&sets).map_err(|limit| limit.message())?;
+        let built = build(&sets).map_err(super::automaton::TooLarge::message)?;
         let [name_start, cgroup_start, paths @ ..] = built.starts.as_slice() else {
             unreachable!("there is a row for every set of expressions");
         };

@@ -44,6 +44,8 @@ pub trait Host {
     fn user_names(&self) -> Vec<String>;
     /// Where a path leads. `uid` is the user who is not trusted with links.
     fn resolve(&self, path: &Path, uid: u32) -> Resolved;
+    /// Whether a user could change or replace a file.
+    fn is_changeable(&self, path: &Path, uid: u32) -> bool;
 }
 
 /// The largest file that is taken for a policy, in bytes.
@@ -85,5 +87,9 @@ impl<F: Fn(&str) -> Option<u32>> Host for ThisHost<F> {
 
     fn resolve(&self, path: &Path, uid: u32) -> Resolved {
         links::resolve(path, uid)
+    }
+
+    fn is_changeable(&self, path: &Path, uid: u32) -> bool {
+        links::is_changeable(path, uid)
     }
 }

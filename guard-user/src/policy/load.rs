@@ -86,6 +86,7 @@ impl<'load> Loader<'load> {
             match compile(&ruleset, self.environment, self.host) {
                 Ok((compiled, notes)) => {
                     load.notes.extend(notes);
+                    load.notes.extend(self.changeable(&load.files));
                     return Ok(Loaded {
                         ruleset,
                         compiled,
@@ -109,6 +110,26 @@ impl<'load> Loader<'load> {
         Err(Diagnostics {
             mistakes,
             files: load.files,
+        })
+    }
+}
+
+impl Loader<'_> {
+    /// What is to be said of policies that the session itself could edit.
+    fn changeable(&self, files: &[PathBuf]) -> Option<String> {
+        let uid = self.environment.uid;
+        let own: Vec<_> = files
+            .iter()
+            .filter(|file| self.host.is_changeable(file, uid))
+            .map(|file| file.display().to_string())
+            .collect();
+        (!own.is_empty()).then(|| {
+            format!(
+                "the session runs as {}, who can edit its policy ({}); keep policies in \
+                 /etc/guard/policies, owned by root, and run the session as somebody else",
+                self.environment.user,
+                own.join(", ")
+            )
         })
     }
 }
@@ -278,7 +299,15 @@ impl Load<'_> {
     /// is reached twice counts where it is reached first; the second time it could not
     /// change anything, since the first rule that matches wins.
     fn ruleset(&mut self, tops: &[usize]) -> Ruleset {
-        let mut rules = builtin::rules(&self.environment.protected);
+        let files: Vec<PathBuf> = self
+            .documents
+            .iter()
+            .filter_map(|read| match &read.source {
+                Source::File(path) => Some(path.clone()),
+                Source::Preset(_) => None,
+            })
+            .collect();
+        let mut rules = builtin::rules(&self.environment.protected, &files);
         let mut seen = BTreeSet::new();
         let mut left: Vec<usize> = tops.iter().rev().copied().collect();
         let documents = std::mem::take(&mut self.documents);

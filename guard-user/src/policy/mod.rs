@@ -2,19 +2,23 @@
 
 mod automaton;
 mod builtin;
+pub mod check;
 mod compile;
 pub mod compiled;
 pub mod diagnostics;
 mod document;
 pub mod environment;
 pub mod evaluate;
+mod expression;
 mod glob;
 mod groups;
 pub mod load;
+mod matching;
 mod parse;
 mod places;
 pub mod presets;
 mod reader;
+mod rules;
 pub mod ruleset;
 mod scope;
 mod tree;

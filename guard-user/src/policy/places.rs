@@ -21,7 +21,8 @@ use std::path::{Path, PathBuf};
 
 use super::document::PathGlob;
 use super::environment::{Environment, Host};
-use super::glob::{Part, after_name};
+use super::glob::Part;
+use super::matching::after_name;
 use crate::system::mounts::Mount;
 
 /// A file system.

@@ -74,10 +74,10 @@ impl fmt::Display for RulesetRule {
                 .collect();
             write!(f, " ({})", names.join(", "))?;
         }
-        write!(f, "  [{}", self.info.name)?;
+        let name = &self.info.name;
         match &self.info.source {
-            Some((file, line)) => write!(f, ", {file}:{line}]")?,
-            None => f.write_str(", built in]")?,
+            Some((file, line)) => write!(f, "  [{name}, {file}:{line}]")?,
+            None => write!(f, "  [{name}, built in]")?,
         }
         if self.operations.iter().any(|o| o.is_on_process()) {
             match self.processes() {

@@ -92,6 +92,30 @@ pub fn resolve(path: &Path, uid: u32) -> Resolved {
     }
 }
 
+/// Whether a user could change a file or put another in its place: who owns it, or a directory
+/// on the way to it, or could write to one of those. Root can always.
+pub fn is_changeable(path: &Path, uid: u32) -> bool {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf());
+    let resolved = resolve(&absolute, uid);
+    if uid == 0 || resolved.doubtful.is_some() {
+        return true;
+    }
+    let mut own = true;
+    for part in resolved.path.ancestors() {
+        let Ok(metadata) = part.symlink_metadata() else {
+            continue;
+        };
+        let open = metadata.mode() & 0o022 != 0;
+        // In a sticky directory only the owner of a file can replace it.
+        let sticky = !own && metadata.mode() & 0o1000 != 0;
+        if metadata.uid() == uid || open && !sticky {
+            return true;
+        }
+        own = false;
+    }
+    false
+}
+
 /// The names of a path, the last one first.
 fn names(path: &Path) -> Vec<PathBuf> {
     path.components()
@@ -147,6 +171,30 @@ mod tests {
 
         let circle = resolve(&at("loop/x"), 4242);
         assert_eq!(circle.path, at("loop/x"));
+    }
+
+    #[test]
+    fn who_can_change_a_file_is_who_owns_it_or_a_directory_above_it() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = Folder::new("change");
+        let file = folder.0.join("p.yaml");
+        std::fs::write(&file, "").expect("written");
+        let mode = |path: &Path, mode| {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("set");
+        };
+        mode(&folder.0, 0o755);
+        mode(&file, 0o644);
+        let owner = file.symlink_metadata().expect("it exists").uid();
+        assert!(is_changeable(&file, owner));
+        assert!(is_changeable(&file, 0));
+        assert!(!is_changeable(&file, 4242));
+        mode(&file, 0o666);
+        assert!(is_changeable(&file, 4242));
+        mode(&file, 0o644);
+        mode(&folder.0, 0o777);
+        assert!(is_changeable(&file, 4242));
+        mode(&folder.0, 0o1777);
+        assert!(!is_changeable(&file, 4242));
     }
 
     #[test]

@@ -34,13 +34,34 @@ pub enum Mode {
         /// Names as in the registry.
         names: Vec<String>,
     },
-    /// One command, with the third serial port as its terminal.
-    Command {
-        /// The program and its arguments.
-        argv: Vec<String>,
+    /// These commands, one after the other, with the third serial port for their output.
+    Steps {
+        /// In this order; the first that fails is the last, but for those that are watched.
+        steps: Vec<Step>,
     },
-    /// The measurements, `guard-tests bench`, whose lines go out as they are.
-    Bench,
+    /// A login shell with the third serial port as its terminal.
+    Shell {
+        /// Lines of the host's terminal.
+        rows: u16,
+        /// Columns of the host's terminal.
+        columns: u16,
+        /// What kind of terminal it is.
+        terminal: String,
+    },
+}
+
+/// One command of several.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// The program and its arguments.
+    pub argv: Vec<String>,
+    /// Nobody waits for it.
+    #[serde(default)]
+    pub background: bool,
+    /// What is listed in [`super::watch::LISTS`] is watched meanwhile.
+    #[serde(default)]
+    pub watch: bool,
 }
 
 impl Job {

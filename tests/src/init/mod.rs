@@ -5,13 +5,13 @@
 //! own output has the third. As process 1 it cannot be hit by `kill -9 -1`, so it also is the
 //! witness who says what a test left alive.
 
-mod command;
 mod job;
+mod process;
 mod report;
 mod setup;
+mod steps;
 mod tests;
-
-use std::process;
+pub mod watch;
 
 use nix::sys::reboot::{RebootMode, reboot};
 
@@ -31,7 +31,7 @@ pub fn main() -> ! {
     }
     nix::unistd::sync();
     let _ = reboot(RebootMode::RB_POWER_OFF);
-    process::exit(1)
+    std::process::exit(1)
 }
 
 fn run() -> anyhow::Result<()> {
@@ -42,8 +42,12 @@ fn run() -> anyhow::Result<()> {
         setup::machine(&job)?;
         match &job.mode {
             Mode::Tests { names } => tests::run(&job, names, &mut report),
-            Mode::Command { argv } => command::run(argv, &job, &mut report),
-            Mode::Bench => command::bench(&job, &mut report),
+            Mode::Steps { steps } => steps::run(&job, steps, &mut report),
+            Mode::Shell {
+                rows,
+                columns,
+                terminal,
+            } => steps::shell(&job, *rows, *columns, terminal, &mut report),
         }
     });
     if let Err(error) = &result {

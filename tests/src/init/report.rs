@@ -70,9 +70,4 @@ impl Report {
         nix::sys::termios::tcdrain(&self.port)?;
         Ok(())
     }
-
-    /// The port itself, for a program that writes its own lines.
-    pub fn port(&self) -> io::Result<File> {
-        self.port.try_clone()
-    }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use anyhow::Context as _;
 
 use super::Job;
-use super::command::{self, Ended};
+use super::process::{self, Ended, PATH};
 use super::report::{Outcome, Report};
 
 /// Exit status of a test that could not be run.
@@ -43,16 +43,13 @@ fn one(job: &Job, name: &str) -> anyhow::Result<Outcome> {
     command
         .args(["run", &job.boot, name])
         .envs(&job.environment)
-        .env(
-            "PATH",
-            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        )
+        .env("PATH", PATH)
         .env("HOME", "/root")
         .env("RUST_BACKTRACE", "1")
         .current_dir("/root")
         .process_group(0);
     let child = command.spawn().context("failed to start guard-tests")?;
-    let ended = command::wait(child, Duration::from_secs(job.deadline))?;
+    let ended = process::wait(&child, Duration::from_secs(job.deadline), || Ok(()))?;
     let why = fs::read_to_string(WHY).ok();
     Ok(match ended {
         Ended::Exit(0) => Outcome::Passed,
@@ -70,7 +67,7 @@ fn one(job: &Job, name: &str) -> anyhow::Result<Outcome> {
 
 /// Ends what a test left running and removes what it pinned: nothing of it reaches the next.
 fn clean() {
-    command::end_everything();
+    process::end_everything();
     remove_below(Path::new("/sys/fs/bpf"));
     remove_cgroups(Path::new("/sys/fs/cgroup"));
 }

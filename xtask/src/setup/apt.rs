@@ -167,13 +167,14 @@ fn sources(mirror: &Mirror) -> anyhow::Result<String> {
         bail!("{KEYRING} is missing; the package debian-archive-keyring brings it");
     }
     let archive = archive(mirror)?;
-    Ok(SUITES
+    let lines: Vec<_> = SUITES
         .iter()
         .map(|(suite, security)| {
             let suffix = if *security { "-security" } else { "" };
             format!("deb [signed-by={KEYRING}] {archive}{suffix} {suite} main\n")
         })
-        .collect())
+        .collect();
+    Ok(lines.concat())
 }
 
 /// The first address in a file of apt sources, of either form, whose path is `/debian`.

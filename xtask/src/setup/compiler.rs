@@ -9,8 +9,8 @@ use super::packages;
 #[allow(dead_code, reason = "the build script uses the rest of it")]
 mod toolchain;
 
-/// Brings a compiler that can build the programs, and bpf-linker.
-pub fn ensure() -> anyhow::Result<()> {
+/// Brings a compiler that can build the programs.
+pub fn ensure_compiler() -> anyhow::Result<()> {
     let current = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let compiler = || toolchain::compiler(Some(&current), env!("CARGO_PKG_RUST_VERSION"));
     if compiler().is_err() {
@@ -18,6 +18,11 @@ pub fn ensure() -> anyhow::Result<()> {
         packages::ensure(packages::COMPILER)?;
         compiler().map_err(|missing| anyhow::anyhow!(missing.0))?;
     }
+    Ok(())
+}
+
+/// Brings bpf-linker.
+pub fn ensure_linker() -> anyhow::Result<()> {
     if toolchain::linker(paths::workspace()).is_err() {
         println!(
             "setup: building bpf-linker {} into .tools (a minute or two)",

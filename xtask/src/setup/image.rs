@@ -4,7 +4,6 @@
 use std::collections::hash_map::DefaultHasher;
 use std::fs;
 use std::hash::{Hash as _, Hasher as _};
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -49,6 +48,7 @@ const PACKAGES: &[&str] = &[
 /// What is done in the tree when the packages are in it: once, when the image is made.
 const FINISH: &str = r"
 set -e
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 useradd --create-home --uid 1000 --shell /bin/bash agent
 useradd --create-home --uid 1001 --shell /bin/bash other
 echo guest > /etc/hostname
@@ -65,13 +65,12 @@ pub fn ensure(mirror: &Mirror) -> anyhow::Result<PathBuf> {
     }
     packages::ensure(packages::MACHINE)?;
     packages::ensure(packages::IMAGE)?;
-    packages::need_root("making the Debian image")?;
     fs::create_dir_all(&dir)?;
     let tree = dir.join("tree");
     remove_tree(&tree)?;
     println!("setup: installing Debian {SUITE} into a disk image (two to three minutes, once)");
     shell::quietly(
-        shell::command("debootstrap")
+        packages::as_root("debootstrap")?
             .arg("--variant=minbase")
             .arg(format!("--include={}", PACKAGES.join(",")))
             .arg(SUITE)
@@ -80,16 +79,15 @@ pub fn ensure(mirror: &Mirror) -> anyhow::Result<PathBuf> {
     )
     .context("failed to install Debian into a folder")?;
     shell::quietly(
-        shell::command("chroot")
+        packages::as_root("chroot")?
             .arg(&tree)
-            .args(["/bin/sh", "-c", FINISH])
-            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin"),
+            .args(["/bin/sh", "-c", FINISH]),
     )
     .context("failed to finish Debian's installation")?;
     let new = paths::beside(&disk, "new");
     let _ = fs::remove_file(&new);
     shell::quietly(
-        shell::command("mke2fs")
+        packages::as_root("mke2fs")?
             .args(["-q", "-t", "ext4", "-d"])
             .arg(&tree)
             .arg(&new)
@@ -98,8 +96,15 @@ pub fn ensure(mirror: &Mirror) -> anyhow::Result<PathBuf> {
     .context("failed to make the disk")?;
     remove_tree(&tree)?;
     // Whoever runs the virtual machine need not be who made its disk.
-    fs::set_permissions(&new, fs::Permissions::from_mode(0o644))?;
+    shell::quietly(packages::as_root("chmod")?.arg("644").arg(&new))?;
     fs::rename(&new, &disk)?;
+    // Those of earlier recipes. A machine that has one open keeps it.
+    for entry in fs::read_dir(&dir)? {
+        let file = entry?.path();
+        if file != disk && file.extension().is_some_and(|kind| kind == "ext4") {
+            fs::remove_file(file)?;
+        }
+    }
     Ok(disk)
 }
 
@@ -124,7 +129,11 @@ fn remove_tree(tree: &Path) -> anyhow::Result<()> {
         .collect();
     inside.sort_unstable();
     for place in inside.into_iter().rev() {
-        shell::quietly(shell::command("umount").arg(place))?;
+        shell::quietly(packages::as_root("umount")?.arg(place))?;
     }
-    fs::remove_dir_all(tree).with_context(|| format!("failed to remove {}", tree.display()))
+    shell::quietly(
+        packages::as_root("rm")?
+            .args(["-rf", "--one-file-system"])
+            .arg(tree),
+    )
 }

@@ -8,6 +8,7 @@ pub mod kernels;
 mod packages;
 
 use std::process::ExitCode;
+use std::thread;
 
 pub use apt::Mirror;
 
@@ -23,19 +24,36 @@ pub struct Arguments {
 
 /// The task.
 pub fn main(arguments: &Arguments) -> anyhow::Result<ExitCode> {
-    for_build()?;
-    if !arguments.build {
-        for_machines(&arguments.mirror)?;
-        kernels::fetch(&kernels::matrix(), &arguments.mirror)?;
-        image::ensure(&arguments.mirror)?;
+    if arguments.build {
+        for_build()?;
+    } else {
+        everything(&arguments.mirror)?;
     }
     println!("setup: everything is there");
     Ok(ExitCode::SUCCESS)
 }
 
+/// What all the tasks need.
+pub fn everything(mirror: &Mirror) -> anyhow::Result<()> {
+    // Packages one after the other, since apt has one lock; then the image, which takes longest,
+    // beside the rest.
+    compiler::ensure_compiler()?;
+    packages::ensure(packages::MACHINE)?;
+    packages::ensure(packages::IMAGE)?;
+    busybox::ensure(mirror)?;
+    thread::scope(|scope| {
+        let image = scope.spawn(|| image::ensure(mirror));
+        compiler::ensure_linker()?;
+        kernels::fetch(&kernels::matrix(), mirror)?;
+        image.join().expect("making the image does not panic")?;
+        Ok(())
+    })
+}
+
 /// What building guard needs.
 pub fn for_build() -> anyhow::Result<()> {
-    compiler::ensure()
+    compiler::ensure_compiler()?;
+    compiler::ensure_linker()
 }
 
 /// What starting a virtual machine needs, but for its kernel.

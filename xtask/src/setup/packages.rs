@@ -98,12 +98,17 @@ pub fn ensure(needs: &[Need]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// An error unless this process is root.
-pub fn need_root(what: &str) -> anyhow::Result<()> {
-    if !is_root()? {
-        bail!("{what} needs root; type: sudo cargo xtask setup");
+/// A command line for `program` as root: through sudo, which may ask, where this is not root.
+pub fn as_root(program: &str) -> anyhow::Result<Command> {
+    if is_root()? {
+        return Ok(shell::command(program));
     }
-    Ok(())
+    if paths::program("sudo").is_none() {
+        bail!("{program} has to run as root, and there is no sudo; run this task as root once");
+    }
+    let mut command = shell::command("sudo");
+    command.args(["--", program]);
+    Ok(command)
 }
 
 /// Whether this process may install packages.

@@ -4,19 +4,21 @@
 //! result has failed, whatever the reason.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt;
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Mutex;
 use std::thread;
 
-use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
 
 use crate::build::Guest;
+use crate::setup::image;
 use crate::setup::kernels::Kernel;
 use crate::shell;
 use crate::vm::boot::{self, Name, Plan};
 use crate::vm::machine::read;
-use crate::vm::machine::{End, Machine, Processor, Terminal};
+use crate::vm::machine::{End, Machine};
 
 use super::{Arguments, Tally};
 
@@ -36,7 +38,17 @@ const LONGEST: u64 = 1200;
 struct Work {
     name: Name,
     kernel: Kernel,
+    /// The disk of the full image, where the tests want it.
+    root: Option<PathBuf>,
     tests: Vec<String>,
+}
+
+impl fmt::Display for Work {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let full = if self.root.is_some() { "+full" } else { "" };
+        // Padded as a whole, for columns.
+        f.pad(&format!("{}{full}", self.name))
+    }
 }
 
 /// Runs the boots, some at a time, and counts.
@@ -44,23 +56,28 @@ pub fn run(names: &[Name], guest: &Guest, arguments: &Arguments) -> anyhow::Resu
     let mut queue = VecDeque::new();
     for name in names {
         let (name, kernel) = name.resolve(&arguments.mirror)?;
-        let tests = listed(guest, &name, &arguments.names)?;
-        if !tests.is_empty() {
+        for full in [false, true] {
+            let tests = listed(guest, &name, full, &arguments.names)?;
+            if tests.is_empty() {
+                continue;
+            }
             queue.push_back(Work {
-                name,
-                kernel,
+                name: name.clone(),
+                kernel: kernel.clone(),
+                root: full.then(|| image::ensure(&arguments.mirror)).transpose()?,
                 tests,
             });
         }
     }
     if queue.is_empty() {
-        bail!("no test of these boots has such a name; `guard-tests list` has them all");
+        println!("tests in virtual machines: none of these boots has one of such a name");
+        return Ok(Tally::default());
     }
     println!(
         "tests in virtual machines: {}",
         queue
             .iter()
-            .map(|work| format!("{} ({})", work.name, work.tests.len()))
+            .map(|work| format!("{work} ({})", work.tests.len()))
             .collect::<Vec<_>>()
             .join(", ")
     );
@@ -69,31 +86,35 @@ pub fn run(names: &[Name], guest: &Guest, arguments: &Arguments) -> anyhow::Resu
     thread::scope(|scope| {
         let workers: Vec<_> = (0..arguments.jobs.max(1))
             .map(|_| {
-                scope.spawn(|| -> anyhow::Result<()> {
+                scope.spawn(|| {
                     loop {
                         let Some(work) = queue.lock().expect("no worker panics").pop_front() else {
-                            return Ok(());
+                            return;
                         };
-                        let counted = one(&work, guest, arguments)
-                            .with_context(|| format!("failed to test on {}", work.name))?;
+                        let counted = one(&work, guest, arguments);
                         *tally.lock().expect("no worker panics") += counted;
                     }
                 })
             })
             .collect();
         for worker in workers {
-            worker.join().expect("no worker panics")?;
+            worker.join().expect("no worker panics");
         }
-        anyhow::Ok(())
-    })?;
+    });
     Ok(tally.into_inner().expect("no worker panics"))
 }
 
 /// The tests that a boot has to run, as the test program says.
-fn listed(guest: &Guest, name: &Name, filters: &[String]) -> anyhow::Result<Vec<String>> {
+fn listed(
+    guest: &Guest,
+    name: &Name,
+    full: bool,
+    filters: &[String],
+) -> anyhow::Result<Vec<String>> {
+    let image = if full { "full" } else { "small" };
     let list = shell::output(
         Command::new(&guest.tests)
-            .args(["list", "--image", "small", "--kernel"])
+            .args(["list", "--image", image, "--kernel"])
             .arg(name.to_string()),
     )?;
     Ok(list
@@ -113,27 +134,35 @@ struct Heard {
 }
 
 /// One boot, and more of it when a test takes the machine down: the others still run.
-fn one(work: &Work, guest: &Guest, arguments: &Arguments) -> anyhow::Result<Tally> {
-    let boot = &work.name;
+fn one(work: &Work, guest: &Guest, arguments: &Arguments) -> Tally {
     let mut tally = Tally::default();
     let mut left = work.tests.clone();
     let mut excused = false;
     for attempt in 1..=BOOTS {
-        let machine = machine(work, &left, attempt, guest, arguments)?;
         let mut heard = Heard::default();
-        let end = machine.run(|line| take(boot, &line, &mut heard, &mut tally))?;
+        let ran = machine(work, &left, attempt, guest, arguments).and_then(|machine| {
+            let end = machine.run(|line| take(work, &line, &mut heard, &mut tally))?;
+            Ok((machine, end))
+        });
+        let (machine, end) = match ran {
+            Ok(ran) => ran,
+            Err(error) => {
+                println!("{work:15} FAILED  the machine could not be run: {error:#}");
+                break;
+            }
+        };
         left.retain(|test| !heard.results.contains_key(test));
         for (test, result) in &heard.results {
             if result["outcome"] == "failed" {
-                show(boot, test, &machine);
+                show(work, test, &machine);
             }
         }
         if left.is_empty() && heard.done {
-            return Ok(tally);
+            return tally;
         }
         if !excused && is_emulators_fault(&machine) {
             excused = true;
-            println!("{boot:11} retry   the emulator's stray int3 in __schedule took it down");
+            println!("{work:15} retry   the emulator's stray int3 in __schedule took it down");
             continue;
         }
         let why = match (&heard.broken, end) {
@@ -144,27 +173,33 @@ fn one(work: &Work, guest: &Guest, arguments: &Arguments) -> anyhow::Result<Tall
                     machine.deadline.as_secs()
                 )
             }
-            (None, End::Failed(status)) => format!("qemu ended with {status}"),
+            (None, End::Failed(status, said)) => {
+                format!("qemu ended with {status}: {}", said.trim_end())
+            }
             (None, End::Off) => "the machine went down".to_owned(),
         };
         let culprit = heard.running.filter(|test| left.contains(test));
-        show(boot, culprit.as_deref().unwrap_or("init"), &machine);
+        show(work, culprit.as_deref().unwrap_or("init"), &machine);
         let Some(culprit) = culprit else {
-            println!("{boot:11} FAILED  {why} before any of its tests ran");
+            println!("{work:15} FAILED  {why} while none of its tests ran");
+            if left.is_empty() {
+                // After the last one: its tests have been counted, this has not.
+                tally.failed += 1;
+            }
             break;
         };
-        println!("{boot:11} FAILED  {culprit}: {why}");
+        println!("{work:15} FAILED  {culprit}: {why}");
         tally.failed += 1;
         left.retain(|test| *test != culprit);
         if left.is_empty() {
-            return Ok(tally);
+            return tally;
         }
     }
     for test in &left {
-        println!("{boot:11} FAILED  {test}: it did not run");
+        println!("{work:15} FAILED  {test}: it did not run");
     }
     tally.failed += left.len();
-    Ok(tally)
+    tally
 }
 
 fn machine(
@@ -175,16 +210,11 @@ fn machine(
     arguments: &Arguments,
 ) -> anyhow::Result<Machine> {
     let plan = Plan {
-        mode: json!({ "tests": { "names": tests } }),
         deadline: arguments.deadline,
         machine_deadline: (OVERHEAD + arguments.deadline * tests.len() as u64).min(LONGEST),
-        add: Vec::new(),
-        environment: BTreeMap::new(),
-        root: None,
-        processor: Processor::Emulated,
-        terminal: Terminal::None,
-        memory: 1024,
-        label: "",
+        root: work.root.clone(),
+        label: if work.root.is_some() { "-full" } else { "" },
+        ..Plan::new(json!({ "tests": { "names": tests } }))
     };
     let mut machine = boot::prepare(&work.name, &work.kernel, &plan, guest)?;
     if attempt > 1 {
@@ -194,7 +224,7 @@ fn machine(
 }
 
 /// Takes in one line of the machine's.
-fn take(boot: &Name, line: &Value, heard: &mut Heard, tally: &mut Tally) {
+fn take(work: &Work, line: &Value, heard: &mut Heard, tally: &mut Tally) {
     if let Some(test) = line["running"].as_str() {
         heard.running = Some(test.to_owned());
     } else if let Some(why) = line["broken"].as_str() {
@@ -207,15 +237,15 @@ fn take(boot: &Name, line: &Value, heard: &mut Heard, tally: &mut Tally) {
         match line["outcome"].as_str() {
             Some("passed") => {
                 tally.passed += 1;
-                println!("{boot:11} ok      {test} ({seconds:.1} s)");
+                println!("{work:15} ok      {test} ({seconds:.1} s)");
             }
             Some("skipped") => {
                 tally.skipped += 1;
-                println!("{boot:11} skipped {test}: {why}");
+                println!("{work:15} skipped {test}: {why}");
             }
             _ => {
                 tally.failed += 1;
-                println!("{boot:11} FAILED  {test}: {why}");
+                println!("{work:15} FAILED  {test}: {why}");
             }
         }
         heard.results.insert(test.to_owned(), line.clone());
@@ -230,23 +260,23 @@ fn is_emulators_fault(machine: &Machine) -> bool {
 }
 
 /// Shows the end of what a test wrote to the console, with what the kernel said meanwhile.
-fn show(boot: &Name, test: &str, machine: &Machine) {
+fn show(work: &Work, test: &str, machine: &Machine) {
     let console = machine.console();
-    let text = read(&console);
+    let all = read(&console);
     let end = format!("=== {test}: ");
-    let lines: Vec<_> = text
+    let lines: Vec<_> = all
         .lines()
         .skip_while(|line| *line != format!("=== {test}"))
         .take_while(|line| !line.starts_with(&end))
         .collect();
     // A test that never began: the machine's end is what there is.
     let lines = if lines.is_empty() {
-        text.lines().collect()
+        all.lines().collect()
     } else {
         lines
     };
     println!(
-        "--- {boot} {test}: the last {SHOWN} lines in {}\n{}\n---",
+        "--- {work} {test}: the last {SHOWN} lines in {}\n{}\n---",
         console.display(),
         lines[lines.len().saturating_sub(SHOWN)..].join("\n")
     );

@@ -9,11 +9,12 @@ use crate::shell;
 
 use super::Tally;
 
-/// Runs them all, whatever fails.
-pub fn run() -> anyhow::Result<Tally> {
+/// Runs those whose name has one of `names` in it, or all, whatever fails.
+pub fn run(names: &[String]) -> anyhow::Result<Tally> {
     println!("tests on this machine");
     let mut child = shell::cargo()
-        .args(["test", "--quiet", "--workspace", "--no-fail-fast"])
+        .args(["test", "--quiet", "--workspace", "--no-fail-fast", "--"])
+        .args(names)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .spawn()

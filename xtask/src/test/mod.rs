@@ -60,9 +60,9 @@ pub fn main(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 pub fn run(arguments: &Arguments) -> anyhow::Result<Tally> {
     let mut tally = Tally::default();
     setup::for_build()?;
-    // A kernel or a test that is named means the virtual machines.
-    if !arguments.vm && arguments.kernel.is_empty() && arguments.names.is_empty() {
-        tally += host::run()?;
+    // Who names a kernel means the virtual machines.
+    if !arguments.vm && arguments.kernel.is_empty() {
+        tally += host::run(&arguments.names)?;
     }
     if !arguments.host {
         setup::for_machines(&arguments.mirror)?;

@@ -101,6 +101,24 @@ pub struct Plan {
     pub label: &'static str,
 }
 
+impl Plan {
+    /// A small machine for `mode`, emulated, with nothing added.
+    pub fn new(mode: Value) -> Self {
+        Self {
+            mode,
+            deadline: 120,
+            machine_deadline: 180,
+            add: Vec::new(),
+            environment: BTreeMap::new(),
+            root: None,
+            processor: Processor::Emulated,
+            terminal: Terminal::None,
+            memory: 1024,
+            label: "",
+        }
+    }
+}
+
 /// Puts the machine together. `boot` is a boot of `kernel`.
 pub fn prepare(
     boot: &Name,

@@ -51,7 +51,7 @@ pub struct Disk {
 /// Everything that makes a machine.
 #[derive(Debug, Clone)]
 pub struct Machine {
-    /// For files: `NAME.console`, `NAME.results`.
+    /// For files: `NAME.console`, `NAME.results`, and `NAME.qemu` for what the emulator says.
     pub name: String,
     /// The kernel's image.
     pub kernel: PathBuf,
@@ -80,14 +80,18 @@ pub enum End {
     Off,
     /// It was still running at its deadline.
     Deadline,
-    /// The emulator failed.
-    Failed(ExitStatus),
+    /// The emulator failed, and this is what it said.
+    Failed(ExitStatus, String),
 }
 
 impl Machine {
     /// The file that has the guest's console.
     pub fn console(&self) -> PathBuf {
         self.dir.join(format!("{}.console", self.name))
+    }
+
+    fn errors(&self) -> PathBuf {
+        self.dir.join(format!("{}.qemu", self.name))
     }
 
     fn results(&self) -> PathBuf {
@@ -102,6 +106,7 @@ impl Machine {
         }
         let mut lines = Lines::open(&self.results())?;
         let mut command = self.command();
+        command.stderr(File::create(self.errors())?);
         let child = command
             .spawn()
             .with_context(|| format!("failed to start {}", shell::shown(&command)))?;
@@ -117,7 +122,7 @@ impl Machine {
             }
             match status {
                 Some(status) if status.success() => return Ok(End::Off),
-                Some(status) => return Ok(End::Failed(status)),
+                Some(status) => return Ok(End::Failed(status, read(&self.errors()))),
                 None if start.elapsed() > self.deadline => return Ok(End::Deadline),
                 None => sleep(Duration::from_millis(20)),
             }

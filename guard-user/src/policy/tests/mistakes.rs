@@ -5,6 +5,8 @@
 
 use std::path::Path;
 
+use proptest::prelude::*;
+
 use super::*;
 
 #[test]
@@ -89,4 +91,51 @@ fn the_files_of_a_failed_load_are_known() {
         error.files,
         [PathBuf::from("a.yaml"), PathBuf::from("b.yaml")]
     );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    /// Somebody is typing: pieces are missing, doubled, or strange.
+    #[test]
+    fn no_text_brings_the_loader_down(
+        edits in prop::collection::vec(
+            (any::<prop::sample::Index>(), 0_usize..12, "[\\[\\]{}*&!|>'\"%@`,:~$#?<\\-a-z0-9 \n\t\u{e4}\u{202e}\\\\/]{0,6}"),
+            1..6,
+        ),
+    ) {
+        let mut text: Vec<char> = "version: 1
+include: [default]
+mode: enforce
+groups:
+  servers: [{ exe: '/usr/bin/n*', user: \"${user}\" }, { unit: a.service }]
+paths:
+  photos: [\"~/Pictures/**\", '**/[!a-c]?.jpg']
+rules:
+  - { name: a, allow: [signal, trace], signals: [TERM, 9], to: servers }
+  - deny: [delete]
+    on: [photos, /srv/**]
+    because: it is ours
+".chars().collect();
+        for (at, removed, added) in edits {
+            let at = at.index(text.len() + 1);
+            let end = (at + removed).min(text.len());
+            text.splice(at..end, added.chars());
+        }
+        let text: String = text.into_iter().collect();
+        if let Err(mistakes) = try_load(&text) {
+            for mistake in &mistakes.mistakes {
+                let shown = mistake.to_string();
+                prop_assert!(!shown.contains('\u{202e}'), "{shown}");
+                if let Some(excerpt) = &mistake.excerpt {
+                    let line = text.lines().nth(excerpt.line as usize - 1).unwrap_or_default();
+                    let columns = line.chars().count() as u32 + 1;
+                    // Mistakes of the preset would be at places of its own text.
+                    if mistake.file == "p.yaml" {
+                        prop_assert!(excerpt.column <= columns, "{shown}");
+                    }
+                }
+            }
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! Policies end to end, on a host that exists in memory only: YAML in, verdict or diagnostic
 //! out.
 
+mod loading;
 mod mistakes;
 mod mounts;
 mod reference;
@@ -96,6 +97,10 @@ impl Host for FakeHost {
             }
         }
         Resolved::unchanged(path)
+    }
+
+    fn is_changeable(&self, path: &Path, _: u32) -> bool {
+        path.starts_with("/home/alice")
     }
 }
 

@@ -4,8 +4,10 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::policy::glob::tests::{letters, path, path_matches};
-use crate::policy::glob::{name_matches, parse_word};
+use crate::policy::glob::parse_word;
+use crate::policy::glob::tests::{letters, path};
+use crate::policy::matching::name_matches;
+use crate::policy::matching::tests::path_matches;
 
 /// An item of a group, as it is written.
 #[derive(Clone, Debug)]
@@ -62,21 +64,21 @@ impl PlainItem {
 impl PlainRule {
     fn yaml(&self, group: usize) -> (String, String) {
         let operations: Vec<_> = self.operations.iter().map(|o| o.name()).collect();
-        let mut rule = format!("  - {}: [{}]\n", self.verb, operations.join(", "));
+        let mut rule = vec![format!("  - {}: [{}]\n", self.verb, operations.join(", "))];
         if let Some(signals) = &self.signals {
-            rule.push_str(&format!("    signals: {signals:?}\n"));
+            rule.push(format!("    signals: {signals:?}\n"));
         }
         let mut definition = String::new();
         if let Some(items) = &self.to {
             let items: Vec<_> = items.iter().map(PlainItem::yaml).collect();
             definition = format!("  g{group}: [{}]\n", items.join(", "));
-            rule.push_str(&format!("    to: g{group}\n"));
+            rule.push(format!("    to: g{group}\n"));
         }
         if let Some(globs) = &self.on {
             let globs: Vec<_> = globs.iter().map(|glob| format!("'{glob}'")).collect();
-            rule.push_str(&format!("    on: [{}]\n", globs.join(", ")));
+            rule.push(format!("    on: [{}]\n", globs.join(", ")));
         }
-        (definition, rule)
+        (definition, rule.concat())
     }
 
     fn verdict(&self) -> Verdict {
@@ -196,10 +198,14 @@ proptest! {
         files in prop::collection::vec((path_text(), any::<bool>()), 12),
         signal in 1_u32..5,
     ) {
-        let mut text = format!("version: 1\nmode: {}\n", if audit { "audit" } else { "enforce" });
         let (groups, rules): (Vec<_>, Vec<_>) =
             plain.iter().enumerate().map(|(index, rule)| rule.yaml(index)).unzip();
-        text.push_str(&format!("groups:\n{}rules:\n{}", groups.concat(), rules.concat()));
+        let text = format!(
+            "version: 1\nmode: {}\ngroups:\n{}rules:\n{}",
+            if audit { "audit" } else { "enforce" },
+            groups.concat(),
+            rules.concat()
+        );
         let host = FakeHost::new().file("p.yaml", text.clone());
         // One file system, so that a path is the same for people and for the kernel.
         let mounts = Mounts::parse("20 1 8:1 / / rw - ext4 /dev/sda1 rw\n").expect("good");

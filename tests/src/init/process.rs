@@ -1,8 +1,6 @@
-//! Starting processes, waiting for them as process 1 has to, and ending all of them.
+//! Waiting for processes as process 1 has to, and ending all of them.
 
-use std::fs::File;
-use std::os::unix::process::CommandExt as _;
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -12,9 +10,8 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
-use super::Job;
-use super::report::Report;
-use super::setup::raw_terminal;
+/// Where programs are, in both images.
+pub const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// How a process came to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,61 +24,25 @@ pub enum Ended {
     Deadline,
 }
 
-/// Runs one command with the third serial port as its terminal and reports its status.
-pub fn run(argv: &[String], job: &Job, report: &mut Report) -> anyhow::Result<()> {
-    let port = raw_terminal("/dev/ttyS2").context("failed to open /dev/ttyS2")?;
-    let (program, arguments) = argv.split_first().context("the job has no command")?;
-    let mut command = Command::new(program);
-    command.args(arguments);
-    let ended =
-        start_and_wait(command, job, &port).with_context(|| format!("failed to run {program}"))?;
-    let status = match ended {
-        Ended::Exit(status) => status,
-        Ended::Signal(signal) => 128 + signal,
-        // What timeout(1) exits with.
-        Ended::Deadline => 124,
-    };
-    report.exit(status)?;
-    report.done(1)?;
-    nix::sys::termios::tcdrain(&port)?;
-    Ok(())
-}
-
-/// Runs the measurements; their lines go straight to the host.
-pub fn bench(job: &Job, report: &mut Report) -> anyhow::Result<()> {
-    let mut command = Command::new("/usr/bin/guard-tests");
-    command.args(["bench", &job.boot]);
-    let port = report.port()?;
-    let ended = start_and_wait(command, job, &port).context("failed to run the measurements")?;
-    report.exit(match ended {
-        Ended::Exit(status) => status,
-        Ended::Signal(signal) => 128 + signal,
-        Ended::Deadline => 124,
-    })?;
-    report.done(1)?;
-    Ok(())
-}
-
-fn start_and_wait(mut command: Command, job: &Job, port: &File) -> anyhow::Result<Ended> {
-    command
-        .env_clear()
-        .env(
-            "PATH",
-            "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-        )
-        .env("HOME", "/root")
-        .env("TERM", "linux")
-        .envs(&job.environment)
-        .current_dir("/root")
-        .stdin(Stdio::null())
-        .stdout(port.try_clone()?)
-        .stderr(port.try_clone()?)
-        .process_group(0);
-    wait(command.spawn()?, Duration::from_secs(job.deadline))
+impl Ended {
+    /// As a shell has it: 128 and more is a signal, 124 is what timeout(1) exits with.
+    pub fn status(self) -> i32 {
+        match self {
+            Self::Exit(status) => status,
+            Self::Signal(signal) => 128 + signal,
+            Self::Deadline => 124,
+        }
+    }
 }
 
 /// Waits for `child` and reaps whatever else ends meanwhile: orphans are this process's.
-pub fn wait(child: Child, deadline: Duration) -> anyhow::Result<Ended> {
+///
+/// `meanwhile` is called every few milliseconds.
+pub fn wait(
+    child: &Child,
+    deadline: Duration,
+    mut meanwhile: impl FnMut() -> anyhow::Result<()>,
+) -> anyhow::Result<Ended> {
     let child = Pid::from_raw(child.id() as i32);
     let start = Instant::now();
     let mut late = false;
@@ -101,6 +62,7 @@ pub fn wait(child: Child, deadline: Duration) -> anyhow::Result<Ended> {
                     late = true;
                     kill(child, Signal::SIGKILL)?;
                 }
+                meanwhile()?;
                 sleep(Duration::from_millis(2));
             }
             // Somebody else's end, or an interruption: look again.
@@ -108,6 +70,24 @@ pub fn wait(child: Child, deadline: Duration) -> anyhow::Result<Ended> {
             Err(error) => return Err(error).context("failed to wait"),
         }
     }
+}
+
+/// Reaps for a while: what was killed a moment ago takes time to go.
+pub fn settle(
+    time: Duration,
+    mut meanwhile: impl FnMut() -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    let start = Instant::now();
+    while start.elapsed() < time {
+        match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::StillAlive) | Err(_) => {
+                meanwhile()?;
+                sleep(Duration::from_millis(2));
+            }
+            Ok(_) => {}
+        }
+    }
+    meanwhile()
 }
 
 /// Kills every other process of the machine and waits until they are gone, for 2 s at most: a

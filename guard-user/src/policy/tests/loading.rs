@@ -1,0 +1,281 @@
+//! Presets, includes, and what is told besides.
+
+use super::*;
+
+#[test]
+fn the_default_policy_allows_deletion_in_the_workspace_and_of_temporary_files() {
+    let host = FakeHost::new();
+    let environment = environment();
+    let loaded = Loader::new(&environment, &host)
+        .load(&[Source::Preset("default".into())])
+        .unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    assert_eq!(loaded.notes, [] as [&str; 0]);
+    assert_eq!(
+        loaded.delete(&file(HOME, "/alice/work/target/a.o")),
+        "allow workspace"
+    );
+    assert_eq!(loaded.delete(&file(HOME, "/alice/.ssh/id")), "deny");
+    assert_eq!(loaded.delete(&file(TMP, "/x")), "allow temporary-files");
+    assert_eq!(
+        loaded.delete(&file(ROOT, "/var/tmp/x")),
+        "allow temporary-files"
+    );
+    assert_eq!(
+        loaded.delete(&file(ROOT, "/run/user/1000/x")),
+        "allow temporary-files"
+    );
+    assert_eq!(loaded.delete(&file(ROOT, "/run/user/1001/x")), "deny");
+    assert_eq!(loaded.signal(9, &process()), "deny");
+}
+
+#[test]
+fn without_a_workspace_its_rule_is_left_out_and_that_is_said() {
+    let host = FakeHost::new();
+    let environment = Environment {
+        workspace: None,
+        ..environment()
+    };
+    let loaded = Loader::new(&environment, &host)
+        .load(&[Source::Preset("default".into())])
+        .unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    assert_eq!(loaded.notes.len(), 1);
+    assert!(
+        loaded.notes[0].contains("`workspace`"),
+        "{}",
+        loaded.notes[0]
+    );
+    assert_eq!(loaded.delete(&file(HOME, "/alice/work/a")), "deny");
+    assert_eq!(loaded.delete(&file(TMP, "/x")), "allow temporary-files");
+}
+
+#[test]
+fn every_preset_loads_and_names_what_it_protects() {
+    let host = FakeHost::new();
+    let environment = environment();
+    let policies = Loader::new(&environment, &host);
+    let all: Vec<Source> = crate::policy::presets::PRESETS
+        .iter()
+        .map(|preset| Source::Preset(preset.name.into()))
+        .collect();
+    for source in &all {
+        let loaded = policies
+            .load(std::slice::from_ref(source))
+            .unwrap_or_else(|m| panic!("{m}"));
+        assert!(
+            loaded.compiled.rows.len() < 4000,
+            "{source:?}: {}",
+            loaded.compiled.rows.len()
+        );
+        for rule in &loaded.ruleset.rules {
+            assert!(
+                rule.info.because.is_some(),
+                "{source:?}: {}",
+                rule.info.name
+            );
+        }
+    }
+    let loaded = policies.load(&all).unwrap_or_else(|m| panic!("{m}"));
+    assert!(loaded.ruleset.audit);
+
+    let loaded = policies
+        .load(&[
+            Source::Preset("vms".into()),
+            Source::Preset("databases".into()),
+        ])
+        .unwrap_or_else(|m| panic!("{m}"));
+    let at = |device, path: &str| ProcessFacts {
+        executable: Some((device, path.into())),
+        ..process()
+    };
+    for (device, path, rule) in [
+        (ROOT, "/usr/bin/qemu-system-x86_64", "deny vms"),
+        (ROOT, "/opt/fc/firecracker", "deny vms"),
+        (HOME, "/alice/bin/firecracker", "deny vms"),
+        (ROOT, "/usr/sbin/libvirtd", "deny vm-services"),
+        (
+            ROOT,
+            "/usr/lib/postgresql/15/bin/postgres",
+            "deny databases",
+        ),
+        (
+            UNKNOWN,
+            "/usr/lib/postgresql/17/bin/postgres",
+            "deny databases",
+        ),
+        (UNKNOWN, "/usr/local/bin/redis-server", "deny databases"),
+        (ROOT, "/usr/bin/vim", "deny"),
+    ] {
+        assert_eq!(loaded.signal(9, &at(device, path)), rule, "{path}");
+    }
+    assert_eq!(
+        loaded.delete(&file(ROOT, "/var/lib/postgresql/15/main/base/1")),
+        "deny database-files"
+    );
+    assert_eq!(
+        loaded.delete(&file(31, "/PostgreSQL.12")),
+        "deny database-files"
+    );
+    assert_eq!(
+        loaded.delete(&file(HOME, "/alice/VirtualBox VMs/a")),
+        "deny vm-images"
+    );
+    assert_eq!(loaded.delete(&file(BIG, "/x/disk.qcow2")), "deny vm-images");
+}
+
+#[test]
+fn own_rules_come_before_included_ones_and_earlier_policies_before_later() {
+    let host = FakeHost::new()
+        .file("/p/top.yaml", "version: 1\ninclude: [sub/a.yaml, default]\nrules: [{name: top, deny: [delete], on: /tmp/keep}]\n")
+        .file("/p/sub/a.yaml", "version: 1\ninclude: b.yaml\nrules: [{name: a, audit: [delete], on: /tmp/*}]\n")
+        .file("/p/sub/b.yaml", "version: 1\ninclude: default\nrules: [{name: b, deny: [delete], on: /tmp/**}]\n")
+        .file("/p/first.yaml", "version: 1\ninclude: default\nrules: [{name: first, deny: [delete], on: /tmp/a/first}]\n");
+    let environment = environment();
+    let policies = Loader::new(&environment, &host);
+    let loaded = policies
+        .load(&[
+            Source::File("/p/first.yaml".into()),
+            Source::File("/p/top.yaml".into()),
+        ])
+        .unwrap_or_else(|m| panic!("{m}"));
+    let names: Vec<_> = loaded
+        .ruleset
+        .rules
+        .iter()
+        .map(|rule| rule.info.name.as_str())
+        .collect();
+    assert_eq!(
+        names[4..],
+        ["first", "workspace", "temporary-files", "top", "a", "b"],
+        "a document that is reached twice counts where it is reached first"
+    );
+    let files: Vec<_> = loaded
+        .files
+        .iter()
+        .map(|path| path.to_str().unwrap_or_default())
+        .collect();
+    assert_eq!(
+        files,
+        [
+            "/p/first.yaml",
+            "/p/top.yaml",
+            "/p/sub/a.yaml",
+            "/p/sub/b.yaml"
+        ]
+    );
+
+    let loaded = policies
+        .load(&[Source::File("/p/top.yaml".into())])
+        .unwrap_or_else(|m| panic!("{m}"));
+    assert_eq!(loaded.delete(&file(TMP, "/keep")), "deny top");
+    assert_eq!(loaded.delete(&file(TMP, "/x")), "audit a");
+    assert_eq!(loaded.delete(&file(TMP, "/x/y")), "deny b");
+}
+
+#[test]
+fn the_mode_of_an_included_policy_does_not_spread_and_that_is_said() {
+    let loaded = load("version: 1\ninclude: [audit]\n");
+    assert!(!loaded.ruleset.audit);
+    assert_eq!(loaded.notes.len(), 1, "{:?}", loaded.notes);
+    assert_eq!(loaded.delete(&file(ROOT, "/etc/passwd")), "deny");
+}
+
+#[test]
+fn names_may_be_defined_twice_when_they_mean_the_same() {
+    let same = "version: 1\ngroups: { g: [{ user: root }] }\n";
+    let host = FakeHost::new().file("a.yaml", same).file(
+        "b.yaml",
+        format!("{same}include: a.yaml\nrules: [{{ name: r, allow: [signal], to: g }}]\n"),
+    );
+    let environment = environment();
+    let loaded = Loader::new(&environment, &host).load(&[Source::File("b.yaml".into())]);
+    let loaded = loaded.unwrap_or_else(|m| panic!("{m}"));
+    assert_eq!(
+        loaded.signal(
+            9,
+            &ProcessFacts {
+                uid: 0,
+                ..process()
+            }
+        ),
+        "allow r"
+    );
+}
+
+#[test]
+fn the_policy_itself_is_protected_and_who_could_edit_it_is_told() {
+    let text = "version: 1\nrules: [{ name: w, allow: [delete], on: '${workspace}/**' }]\n";
+    let host = FakeHost::new().file("/home/alice/work/p.yaml", text);
+    let loaded = Loader::new(&environment(), &host)
+        .load(&[Source::File("/home/alice/work/p.yaml".into())])
+        .unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    assert_eq!(
+        loaded.delete(&file(HOME, "/alice/work/p.yaml")),
+        "deny guard-policies"
+    );
+    assert_eq!(loaded.delete(&file(HOME, "/alice/work/q.yaml")), "allow w");
+    assert_eq!(loaded.notes.len(), 1);
+    assert!(
+        loaded.notes[0].contains("who can edit its policy"),
+        "{}",
+        loaded.notes[0]
+    );
+}
+
+#[test]
+fn a_check_lists_the_rules_in_order() {
+    let text = "version: 1
+groups: { dev: [{ exe: /usr/bin/node, user: alice }] }
+rules:
+  - { name: dev, allow: [signal, trace], signals: [TERM, 9], to: dev, because: it is ours }
+  - { deny: [delete], on: [~/a, /srv/**] }
+  - { audit: [inspect, delete] }
+";
+    let host = FakeHost::new().file("p.yaml", text);
+    let summary =
+        crate::policy::check::check(&[Source::File("p.yaml".into())], &environment(), &host);
+    let summary = summary
+        .unwrap_or_else(|mistakes| panic!("{mistakes}"))
+        .to_string();
+    let own = summary.split(" 5. ").nth(1).unwrap_or_default();
+    assert_eq!(
+        own,
+        "allow signal, trace (TERM, KILL)  [dev, p.yaml:4]
+    to exe /usr/bin/node, user alice
+    because it is ours
+ 6. deny delete  [p.yaml:5, p.yaml:5]
+    on ~/a
+    on /srv/**
+ 7. audit inspect, delete  [p.yaml:6, p.yaml:6]
+    to every process outside the session
+    on every file that is not the session's own
+
+what no rule is about: the session's own is allowed, all else is refused
+"
+    );
+    assert!(
+        summary.starts_with("no mistakes: 3 rules, and 4 that are built in\n\n 1. deny delete"),
+        "{summary}"
+    );
+}
+
+#[test]
+fn the_examples_in_the_reference_load_and_it_names_every_preset() {
+    let reference = include_str!("../../../../docs/policy.md");
+    let examples: Vec<&str> = reference
+        .split("```yaml\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next())
+        .collect();
+    assert!(!examples.is_empty());
+    for example in examples {
+        let loaded = load(example);
+        assert_eq!(loaded.notes, [] as [&str; 0], "{example}");
+    }
+    for preset in crate::policy::presets::PRESETS {
+        assert!(
+            reference.contains(&format!("| `{}` |", preset.name)),
+            "{}",
+            preset.name
+        );
+    }
+}

@@ -1,0 +1,86 @@
+//! Rules about source files: nothing left over, not too long, a word on what each is about.
+
+use super::{Problems, files, read};
+
+/// Lines from which on a file is too long to be about one thing.
+const LONGEST: usize = 400;
+
+/// Words that mean unfinished. In two parts, so that this file has none of them.
+const UNFINISHED: &[&str] = &[
+    concat!("TO", "DO"),
+    concat!("FIX", "ME"),
+    concat!("XX", "X"),
+    concat!("to", "do!("),
+    concat!("unimplemented", "!("),
+    concat!("dbg", "!("),
+];
+
+/// Nothing unfinished, and no test ignored without its reason.
+pub fn leftovers() -> Problems {
+    let mut problems = Vec::new();
+    for path in files(&["rs", "sh", "py", "md", "yaml", "toml", "service"])? {
+        for (number, line) in read(&path)?.lines().enumerate() {
+            let place = format!("{}:{}", path.display(), number + 1);
+            if let Some(word) = UNFINISHED.iter().find(|word| has_word(line, word)) {
+                problems.push(format!("{place}: `{word}`: do it, or file an issue"));
+            }
+            if line.trim() == concat!("#[ign", "ore]") {
+                problems.push(format!("{place}: an ignored test needs its reason"));
+            }
+        }
+    }
+    Ok(problems)
+}
+
+/// No file is longer than a person reads at once.
+pub fn lengths() -> Problems {
+    let mut problems = Vec::new();
+    for path in files(&["rs", "sh", "py"])? {
+        let lines = read(&path)?.lines().count();
+        if lines > LONGEST {
+            problems.push(format!(
+                "{}: {lines} lines, {LONGEST} is long",
+                path.display()
+            ));
+        }
+    }
+    Ok(problems)
+}
+
+/// Every source file says at its top what it is about.
+pub fn headers() -> Problems {
+    let mut problems = Vec::new();
+    for path in files(&["rs"])? {
+        if !read(&path)?.starts_with("//!") {
+            problems.push(format!(
+                "{}: the first line does not say what it is about",
+                path.display()
+            ));
+        }
+    }
+    Ok(problems)
+}
+
+/// Whether `word` stands in `line`, not as a part of a longer one.
+fn has_word(line: &str, word: &str) -> bool {
+    let ends = |c: Option<char>| c.is_none_or(|c| !c.is_alphanumeric() && c != '_');
+    line.match_indices(word).any(|(at, _)| {
+        let last = word.chars().next_back();
+        ends(line[..at].chars().next_back())
+            && (!last.is_some_and(char::is_alphanumeric)
+                || ends(line[at + word.len()..].chars().next()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::has_word;
+
+    #[test]
+    fn a_word_is_no_part_of_another() {
+        assert!(has_word("// AB: later", "AB"));
+        assert!(has_word("x(ab!(y))", "ab!("));
+        assert!(!has_word("CABIN", "AB"));
+        assert!(!has_word("AB_C", "AB"));
+    }
+}
