@@ -2,7 +2,11 @@
 //!
 //! Data flows one way: YAML → document → compiled policy → maps → decision → record → event.
 
+pub mod cli;
+pub mod doctor;
 pub mod engine;
 pub mod events;
 pub mod policy;
+pub mod server;
+pub mod session;
 pub mod system;

@@ -1,2 +1,7 @@
 //! The command `guard`.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    guard_user::cli::main(std::env::args_os()).code().into()
+}

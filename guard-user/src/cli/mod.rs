@@ -1,0 +1,122 @@
+//! The command line: a file per verb. Each has the raw arguments as they were typed, and
+//! the validated configuration that it runs with.
+
+mod check;
+mod doctor;
+pub mod exit;
+mod generate;
+pub mod output;
+mod run;
+mod server;
+mod status;
+mod stop;
+mod tail;
+
+use std::ffi::OsString;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use exit::{Exit, Failure};
+
+/// The raw command line.
+#[derive(Debug, Parser)]
+#[command(
+    name = "guard",
+    version,
+    about = "Lets a coding agent destroy what it made, and nothing else",
+    long_about = "Lets a coding agent destroy what it made, and nothing else.\n\n\
+        Guard starts a command in a guarded session. The kernel itself then refuses the \
+        session's signals to processes that it did not start, tracing them, and the deletion \
+        of files outside its workspace.",
+    after_help = "Exit statuses: 0 success, 1 doctor or stop fell short, 2 a mistake in a policy or \
+        on the command line, 125 guard failed, 126 and 127 as a shell has them; otherwise the \
+        command's own.",
+    disable_help_subcommand = true,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+pub struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    Run(run::Arguments),
+    Tail(tail::Arguments),
+    Status(status::Arguments),
+    Stop(stop::Arguments),
+    Check(check::Arguments),
+    Doctor(doctor::Arguments),
+    Server(server::Arguments),
+    #[command(hide = true)]
+    Generate(generate::Arguments),
+}
+
+/// Runs a command line. What it failed of has been said on standard error.
+pub fn main(words: impl IntoIterator<Item = OsString>) -> Exit {
+    let arguments = match Arguments::try_parse_from(words) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Help that nobody reads to its end is help all the same.
+            let _ = error.print();
+            return if error.use_stderr() {
+                Exit::Usage
+            } else {
+                Exit::Success
+            };
+        }
+    };
+    let result = match arguments.verb {
+        Verb::Run(raw) => raw.validate().and_then(run::Config::run),
+        Verb::Tail(raw) => raw.validate().and_then(tail::Config::run),
+        Verb::Status(raw) => status::run(&raw),
+        Verb::Stop(raw) => raw.validate().and_then(stop::Config::run),
+        Verb::Check(raw) => check::run(&raw),
+        Verb::Doctor(raw) => doctor::run(&raw),
+        Verb::Server(raw) => server::run(&raw),
+        Verb::Generate(raw) => generate::run(raw),
+    };
+    result.unwrap_or_else(|failure| {
+        if !failure.message.is_empty() {
+            output::say(&failure.message);
+        }
+        failure.exit
+    })
+}
+
+/// The definition that help, completions and manual pages are made from.
+#[must_use]
+pub fn definition() -> clap::Command {
+    Arguments::command()
+}
+
+/// Fails, with what to type, when the caller is not root.
+fn require_root() -> Result<(), Failure> {
+    if nix::unistd::geteuid().is_root() {
+        return Ok(());
+    }
+    Err(Failure::usage(format!(
+        "Only root can do this. Type: sudo {}",
+        typed(std::env::args_os())
+    )))
+}
+
+/// A command line as it can be typed again.
+fn typed(words: impl Iterator<Item = OsString>) -> String {
+    let words: Vec<String> = words.map(|word| quoted(&word.to_string_lossy())).collect();
+    words.join(" ")
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./=:,@%+".contains(&byte);
+    if !word.is_empty() && word.bytes().all(is_plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,264 @@
+//! `guard run`: a command in a guarded session, as if guard weren't there.
+
+use std::ffi::OsString;
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+use super::exit::{Exit, Failure};
+use super::output::{say, sentence};
+use crate::doctor;
+use crate::events::text::escaped;
+use crate::policy::load::Source;
+use crate::policy::workspace;
+use crate::server::client::{self, Outcome, ask_on, unexpected};
+use crate::server::paths::Paths;
+use crate::server::protocol::{Remaining, Request, Response, Start};
+use crate::server::wire::Connection;
+use crate::session::identity::{Host, Identity};
+use crate::session::launch::Plan;
+use crate::session::name::Name;
+use crate::session::supervise::{Supervisor, end_as};
+use crate::session::{command, environment};
+
+/// Start a command in a guarded session
+///
+/// The command runs as the user who called sudo, in this terminal and directory, with this
+/// environment. Its own processes and files stay its own; what else it may touch is up to the
+/// policy.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// A policy file or the name of a preset; several are tried in their order [default: default]
+    #[arg(long, value_name = "FILE")]
+    policy: Vec<String>,
+    /// What the session is called [default: after the command, with a number]
+    #[arg(long)]
+    name: Option<String>,
+    /// Whom the command runs as [default: whoever called sudo]
+    #[arg(long)]
+    user: Option<String>,
+    /// The directory that is the session's own [default: the working directory, unless it is
+    /// a home or system directory]
+    #[arg(long, value_name = "DIR")]
+    workspace: Option<PathBuf>,
+    /// What becomes of other processes of the session when the command has ended
+    #[arg(long, value_name = "WHAT", value_enum, default_value_t)]
+    remaining: Remaining,
+    /// The command and its arguments
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+/// What to run, ready to be run.
+#[derive(Debug, PartialEq)]
+pub struct Config {
+    policies: Vec<String>,
+    name: Option<Name>,
+    user: Option<String>,
+    workspace: Option<PathBuf>,
+    remaining: Remaining,
+    command: Vec<OsString>,
+}
+
+impl Arguments {
+    /// Checks what can be checked without asking the host.
+    pub fn validate(self) -> Result<Config, Failure> {
+        let name = self.name.as_deref().map(Name::new).transpose();
+        Ok(Config {
+            policies: self
+                .policy
+                .iter()
+                .map(|word| absolute(word))
+                .collect::<Result<_, _>>()?,
+            name: name.map_err(|error| Failure::usage(error.to_string()))?,
+            user: self.user,
+            workspace: self.workspace,
+            remaining: self.remaining,
+            command: self.command,
+        })
+    }
+}
+
+/// The server has another working directory than we have.
+fn absolute(word: &str) -> Result<String, Failure> {
+    match Source::from_argument(word) {
+        Source::Preset(name) => Ok(name),
+        Source::File(path) => std::path::absolute(&path)
+            .map(|path| path.to_string_lossy().into_owned())
+            .map_err(|error| {
+                Failure::usage(format!(
+                    "The policy file \"{word}\" can't be found: {error}."
+                ))
+            }),
+    }
+}
+
+/// Everything about a run that is known before a session is asked for.
+struct Ready {
+    identity: Identity,
+    program: PathBuf,
+    workspace: Option<PathBuf>,
+}
+
+impl Config {
+    /// Runs the command. Returns only when it could not be started: otherwise this process
+    /// ends as the command did.
+    pub fn run(self) -> Result<Exit, Failure> {
+        super::require_root()?;
+        doctor::preflight()?;
+        let ready = self.prepare()?;
+        let paths = Paths::system();
+        let started = client::converse(&paths, |connection| self.start(&ready, connection))?;
+        let (exit, connection, session) = started;
+        self.finish(&paths, connection, &session, exit)?;
+        end_as(exit)
+    }
+
+    fn prepare(&self) -> Result<Ready, Failure> {
+        let sudo_uid = std::env::var_os("SUDO_UID");
+        let identity = Identity::choose(self.user.as_deref(), sudo_uid.as_deref(), &Host)?;
+        let path = std::env::var_os("PATH");
+        let program = command::find(&self.command[0], path.as_deref())?;
+        let workspace = self.choose_workspace(&identity)?;
+        if !identity.is_changed && self.user.is_none() {
+            say("the command runs as root, who is the one asking; --user NAME makes it another");
+        }
+        Ok(Ready {
+            identity,
+            program,
+            workspace,
+        })
+    }
+
+    /// The workspace: the directory that is asked for, or the working directory where that is
+    /// fit for one. Why it isn't is said, and the session goes on without one.
+    fn choose_workspace(&self, identity: &Identity) -> Result<Option<PathBuf>, Failure> {
+        let current = std::env::current_dir().unwrap_or_default();
+        let asked = self.workspace.as_deref();
+        match workspace::choose(asked, &current, &identity.home, &homes()) {
+            Ok(workspace::Choice::Taken(directory)) => Ok(Some(directory)),
+            Ok(workspace::Choice::None(reason)) => {
+                say(&reason);
+                Ok(None)
+            }
+            Err(why) => Err(Failure::usage(sentence(&why))),
+        }
+    }
+
+    /// Starts the session and the command in it, and waits for the command's end.
+    fn start(
+        &self,
+        ready: &Ready,
+        mut connection: Connection,
+    ) -> Result<(Exit, Connection, Name), Outcome> {
+        let plan = self.plan(ready)?;
+        let held = plan.fork().map_err(|error| cannot_fork(&error))?;
+        let start = Start {
+            name: self.name.clone(),
+            stem: Name::stem(&ready.program),
+            command: self.shown_command(),
+            user: ready.identity.name.clone(),
+            uid: ready.identity.uid,
+            home: ready.identity.home.clone(),
+            workspace: ready.workspace.clone(),
+            policies: self.policies.clone(),
+        };
+        let started = match client::start(&mut connection, start, &held) {
+            Ok(started) => started,
+            Err(outcome) => {
+                held.abandon();
+                return Err(outcome);
+            }
+        };
+        let session = started.session;
+        for note in &started.notes {
+            say(note);
+        }
+        if std::io::stderr().is_terminal() {
+            let workspace = ready.workspace.as_ref().map_or_else(
+                || "no workspace".to_owned(),
+                |path| format!("workspace {}", escaped(path.as_os_str().as_encoded_bytes())),
+            );
+            say(&format!("session {session}, {workspace}"));
+        }
+        let supervisor = Supervisor::new().map_err(|error| cannot_fork(&error))?;
+        let command = held.release(Some(started.server), Some(&session))?;
+        let exit = supervisor.wait(&command).map_err(|error| {
+            Failure::guard(format!("The command can't be waited for: {error}."))
+        })?;
+        Ok((exit, connection, session))
+    }
+
+    fn plan(&self, ready: &Ready) -> Result<Plan, Failure> {
+        Plan::new(
+            ready.program.clone(),
+            self.command.clone(),
+            environment::of(std::env::vars_os(), &ready.identity),
+            ready.identity.credentials(),
+        )
+    }
+
+    /// The command as others are shown it.
+    fn shown_command(&self) -> Vec<String> {
+        self.command
+            .iter()
+            .map(|word| word.to_string_lossy().into_owned())
+            .collect()
+    }
+
+    /// Tells the server of the command's end, and people what is left and was refused.
+    fn finish(
+        &self,
+        paths: &Paths,
+        connection: Connection,
+        session: &Name,
+        exit: Exit,
+    ) -> Result<(), Failure> {
+        let request = Request::Finish {
+            session: session.clone(),
+            status: i32::from(exit.code()),
+            remaining: self.remaining,
+        };
+        let answer = match ask_on(connection, &request) {
+            Ok(response) => response,
+            Err(Outcome::Failed(failure)) => return Err(failure),
+            // The server has died meanwhile. The next one knows the session too.
+            Err(Outcome::Again) => client::ask(paths, &request)?,
+        };
+        let Response::Finished { left, summary } = answer else {
+            return Err(unexpected(&answer));
+        };
+        if left > 0 {
+            let (processes, they) = if left == 1 {
+                ("1 other process", "it stays")
+            } else {
+                (&*format!("{left} other processes"), "they stay")
+            };
+            say(&format!(
+                "{processes} of session {session} still run; {they} guarded until the end, or \
+                 until: sudo guard stop {session}"
+            ));
+        }
+        if let Some(summary) = summary {
+            // Nobody is left to be told when this fails.
+            let _ = std::io::Write::write_all(
+                &mut std::io::stderr(),
+                format!("{summary}\n").as_bytes(),
+            );
+        }
+        Ok(())
+    }
+}
+
+fn cannot_fork(error: &std::io::Error) -> Failure {
+    Failure::guard(format!("A process for the command can't be made: {error}."))
+}
+
+/// The home directories of this host's users, as far as they can be listed.
+fn homes() -> Vec<PathBuf> {
+    let users = std::fs::read("/etc/passwd").unwrap_or_default();
+    String::from_utf8_lossy(&users)
+        .lines()
+        .filter_map(|line| line.split(':').nth(5))
+        .map(PathBuf::from)
+        .collect()
+}

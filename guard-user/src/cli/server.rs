@@ -1,0 +1,127 @@
+//! `guard server`: the server itself, in the foreground for a service manager, or in the
+//! background for a client that needs one.
+
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::sync::Arc;
+
+use anyhow::{Context, Result};
+use nix::unistd::ForkResult;
+
+use super::exit::{Exit, Failure};
+use crate::server::client::{BUSY, READY};
+use crate::server::core::Parts;
+use crate::server::daemon::{self, Lock};
+use crate::server::host::HostCgroups;
+use crate::server::kernel::KernelEngines;
+use crate::server::paths::Paths;
+use crate::server::policies::Policies;
+
+/// Run the server that holds the sessions
+///
+/// There is no need to: `guard run` starts one when it needs it. The systemd unit runs it
+/// with --stay.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// Load guard at once, and stay when no session is left
+    #[arg(long)]
+    stay: bool,
+    /// Go into the background, and say on standard output when ready
+    #[arg(long, hide = true, conflicts_with = "stay")]
+    background: bool,
+}
+
+/// Runs the server until it leaves.
+pub fn run(raw: &Arguments) -> Result<Exit, Failure> {
+    super::require_root()?;
+    if raw.background {
+        return Ok(in_background());
+    }
+    let paths = Paths::system();
+    paths.make()?;
+    let lock = match Lock::take(&paths)? {
+        Ok(lock) => lock,
+        Err(holder) => {
+            return Err(Failure::guard(format!(
+                "There is a server already (process {holder}), and there can be one only. `guard \
+                 status` shows what it does."
+            )));
+        }
+    };
+    serve(&paths, lock, raw.stay, || {
+        // Without a service manager there is nobody to tell.
+        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+        Ok(())
+    })?;
+    Ok(Exit::Success)
+}
+
+/// Goes into the background and serves. The client that started us reads on our standard
+/// output how that went.
+fn in_background() -> Exit {
+    if let Err(error) = leave_client() {
+        print!("Guard's server can't go into the background: {error:#}.");
+        return Exit::Guard;
+    }
+    let paths = Paths::system();
+    let result = paths.make().and_then(|()| Lock::take(&paths));
+    let lock = match result {
+        Ok(Ok(lock)) => lock,
+        Ok(Err(_)) => {
+            print!("{BUSY}");
+            return Exit::Guard;
+        }
+        Err(error) => {
+            print!("Guard's server can't be started: {error:#}.");
+            return Exit::Guard;
+        }
+    };
+    let mut is_ready = false;
+    let served = serve(&paths, lock, false, || {
+        is_ready = true;
+        print!("{READY}");
+        std::io::stdout().flush()?;
+        // The client waits for the end of what we say.
+        let null = OpenOptions::new().write(true).open("/dev/null")?;
+        nix::unistd::dup2_stdout(null).context("standard output")
+    });
+    match served {
+        Ok(()) => Exit::Success,
+        Err(error) => {
+            if !is_ready {
+                print!("Guard's server can't be started: {error:#}.");
+            }
+            super::output::say(&format!("the server failed: {error:#}"));
+            Exit::Guard
+        }
+    }
+}
+
+/// Leaves the client's process tree, session and terminal.
+fn leave_client() -> Result<()> {
+    // SAFETY: there is one thread; the child goes on as this process would have.
+    match unsafe { nix::unistd::fork() }.context("fork")? {
+        ForkResult::Parent { .. } => std::process::exit(0),
+        ForkResult::Child => {
+            nix::unistd::setsid().context("setsid")?;
+            Ok(())
+        }
+    }
+}
+
+fn serve(paths: &Paths, lock: Lock, stay: bool, ready: impl FnOnce() -> Result<()>) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(2)
+        .build()
+        .context("the event loop can't be made")?;
+    let parts = Parts {
+        paths: paths.clone(),
+        engines: Box::new(KernelEngines),
+        compiler: Arc::new(Policies::of_this_process()),
+        cgroups: Box::new(HostCgroups),
+        stay,
+    };
+    let local = tokio::task::LocalSet::new();
+    local.block_on(&runtime, daemon::run(parts, lock, ready))
+}

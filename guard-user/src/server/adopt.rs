@@ -1,0 +1,128 @@
+//! Taking over from a server that has died: its engine, which has gone on enforcing, and
+//! its sessions.
+
+use std::path::PathBuf;
+use std::rc::Rc;
+
+use anyhow::{Context, Result, bail};
+
+use super::core::{Server, Session, log};
+use super::enforcer::Installed;
+use super::paths::Paths;
+use super::state::{self, KnownPolicy, SessionState};
+use crate::events::event::Level;
+use crate::events::log::Log;
+use crate::events::time::Time;
+use crate::session::cgroup::SessionCgroup;
+use crate::session::name::Name;
+
+impl Server {
+    /// Takes over the engine that is pinned, if any, and its sessions.
+    pub(super) fn adopt(self: &Rc<Self>) -> Result<()> {
+        let engine = self
+            .parts
+            .engines
+            .open()
+            .context("the engine that is pinned can't be taken over")?;
+        let mut live = Vec::new();
+        if let Some(engine) = engine {
+            if let Some(session) = engine.session_of(std::process::id())? {
+                bail!("this is session #{session} of guard; a server can't run inside one");
+            }
+            self.take_over(engine)?;
+            live = self.with_engine(|engine| engine.sessions())?;
+        }
+        self.sort(live)
+    }
+
+    /// Sorts the states on disk: sessions that the engine knows go on, others are over.
+    fn sort(self: &Rc<Self>, mut live: Vec<(u32, Installed)>) -> Result<()> {
+        let directory = self.parts.paths.sessions();
+        let states = state::load(&directory).context(directory.display().to_string())?;
+        for state in states {
+            let state = match state {
+                Ok(state) => state,
+                Err(message) => {
+                    log(&message);
+                    continue;
+                }
+            };
+            if let Some(at) = live.iter().position(|&(id, _)| id == state.id) {
+                let (_, installed) = live.swap_remove(at);
+                self.resume(state, installed);
+            } else {
+                log(&format!("session {} is over", state.name));
+                state::remove(&directory, &state.name)?;
+                // It is empty, or was never ours.
+                let _ = state.cgroup.remove();
+            }
+        }
+        for (id, installed) in live {
+            let message = format!(
+                "session #{id} is enforced, and its state is missing in {}: it goes on as \
+                 \"unknown-{id}\", under the policy that it has",
+                directory.display()
+            );
+            self.notice(None, Level::Warning, &message);
+            self.resume(unknown(id, &self.parts.paths)?, installed);
+        }
+        Ok(())
+    }
+
+    /// Goes on with a session.
+    fn resume(self: &Rc<Self>, mut state: SessionState, installed: Installed) {
+        let id = state.id;
+        let files = state.files.clone();
+        if state.in_force() != Some(installed) {
+            // The server died between putting an edit in force and writing that down. What the
+            // rules are called shows when the policy is compiled once more.
+            state.known.push(KnownPolicy {
+                installed,
+                rules: Vec::new(),
+            });
+            state.fingerprint = 0;
+        }
+        let fingerprint = state.fingerprint;
+        log(&format!("session {} goes on", state.name));
+        {
+            let mut inner = self.inner.borrow_mut();
+            inner.feed.adopt(&state);
+            let session = Session {
+                state,
+                is_awaited: false,
+                status: None,
+                is_ending: false,
+            };
+            inner.sessions.insert(id, session);
+        }
+        self.watch(id, &files, fingerprint);
+    }
+}
+
+/// All that can be said of a session whose state is lost.
+fn unknown(id: u32, paths: &Paths) -> Result<SessionState> {
+    let name = Name::new(&format!("unknown-{id}"))?;
+    let log = Log::create(&paths.log, name.as_str(), Time::now());
+    Ok(SessionState {
+        name,
+        id,
+        started: 0,
+        command: Vec::new(),
+        user: String::new(),
+        uid: 0,
+        home: PathBuf::new(),
+        workspace: None,
+        policies: Vec::new(),
+        files: Vec::new(),
+        fingerprint: 0,
+        mistake: None,
+        known: Vec::new(),
+        cgroup: SessionCgroup {
+            directory: PathBuf::new(),
+            id: 0,
+            unit: None,
+        },
+        log: log.path().to_owned(),
+        mounts: String::new(),
+    })
+}

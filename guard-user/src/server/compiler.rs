@@ -1,0 +1,48 @@
+//! What the server needs of the policy compiler.
+
+use std::path::PathBuf;
+
+use crate::policy::compiled::Compiled;
+
+/// Whom and what a policy is compiled for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subject {
+    /// Names of presets and absolute paths, in their order; empty for the default policy.
+    pub policies: Vec<String>,
+    /// The user's name.
+    pub user: String,
+    /// The user's number.
+    pub uid: u32,
+    /// The user's home directory.
+    pub home: PathBuf,
+    /// The workspace, if any.
+    pub workspace: Option<PathBuf>,
+    /// The mount table when the session started (`/proc/self/mountinfo`).
+    pub mounts: String,
+}
+
+/// A policy that can be put in force.
+#[derive(Clone, Debug)]
+pub struct Ready {
+    /// For the engine.
+    pub compiled: Compiled,
+    /// Every file that it was read from, includes among them.
+    pub files: Vec<PathBuf>,
+    /// What is to be said about it, a sentence each.
+    pub notes: Vec<String>,
+}
+
+/// A policy that can't be put in force.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mistake {
+    /// Every mistake with its place, in lines.
+    pub message: String,
+    /// Every file that was read, or that should have been.
+    pub files: Vec<PathBuf>,
+}
+
+/// Compiles policies. It may take its time: the server asks on a thread of its own.
+pub trait Compiler: Send + Sync {
+    /// Compiles.
+    fn compile(&self, subject: &Subject) -> Result<Ready, Mistake>;
+}

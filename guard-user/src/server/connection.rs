@@ -1,0 +1,305 @@
+//! One connection: who is at the other end, what they ask, what they get.
+
+use std::io::{self, IoSliceMut};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::rc::Rc;
+use std::time::Duration;
+
+use nix::cmsg_space;
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, UnixAddr, recvmsg};
+use tokio::io::Interest;
+use tokio::net::UnixStream;
+
+use super::core::{Refused, Server, log};
+use super::feed::Following;
+use super::protocol::{self, Lines, Misunderstood, Refusal, Request, Response};
+use crate::session::name::Name;
+
+/// How many descriptors may come with one message.
+const MAX_DESCRIPTORS: usize = 4;
+
+/// A connection, the server's end.
+struct Connection {
+    stream: UnixStream,
+    lines: Lines,
+    descriptors: Vec<OwnedFd>,
+}
+
+/// Counts a connection for as long as it is there.
+struct Counted(Rc<Server>);
+
+impl Counted {
+    fn new(server: &Rc<Server>) -> Self {
+        server.connections.set(server.connections.get() + 1);
+        Self(Rc::clone(server))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.connections.set(self.0.connections.get() - 1);
+        self.0.ended.notify_waiters();
+    }
+}
+
+/// Who is at the other end.
+#[derive(Clone, Copy, Debug)]
+struct Peer {
+    pid: u32,
+}
+
+impl Server {
+    /// Serves a connection until either side hangs up.
+    pub(super) async fn serve(self: Rc<Self>, stream: UnixStream) {
+        let _counted = Counted::new(&self);
+        let mut connection = Connection {
+            stream,
+            lines: Lines::default(),
+            descriptors: Vec::new(),
+        };
+        let peer = match peer(&connection.stream) {
+            Ok(peer) => peer,
+            Err(refused) => {
+                // Whoever it is may not even listen.
+                let _ = connection.send(&refused.into()).await;
+                return;
+            }
+        };
+        let mut guarded = None;
+        if let Err(error) = self.talk(&mut connection, peer, &mut guarded).await {
+            log(&format!(
+                "a connection of process {} ended: {error}",
+                peer.pid
+            ));
+        }
+        if let Some(name) = guarded {
+            self.client_is_gone(&name, peer);
+        }
+    }
+
+    async fn talk(
+        self: &Rc<Self>,
+        connection: &mut Connection,
+        peer: Peer,
+        guarded: &mut Option<Name>,
+    ) -> io::Result<()> {
+        while let Some(line) = connection.line().await? {
+            let response = match self.admit(&line, peer) {
+                Ok(Request::Start(start)) => self.start_for(connection, peer, start, guarded).await,
+                Ok(Request::Follow(filter)) => {
+                    let following = self.inner.borrow_mut().feed.follow(filter);
+                    return connection.follow(following).await;
+                }
+                Ok(Request::Finish {
+                    session,
+                    status,
+                    remaining,
+                }) => tokio::select! {
+                    response = self.finish(&session, status, remaining) => response,
+                    // Who asked has stopped waiting.
+                    () = hung_up(&connection.stream) => return Ok(()),
+                },
+                Ok(Request::Stop { session, grace }) => {
+                    self.stop(&session, Duration::from_millis(grace)).await
+                }
+                Ok(Request::Status) => Response::Status(Box::new(self.status())),
+                Err(refused) => {
+                    connection.send(&refused.into()).await?;
+                    return Ok(());
+                }
+            };
+            connection.send(&response).await?;
+        }
+        Ok(())
+    }
+
+    /// What a line asks for, if whoever sent it may ask.
+    fn admit(&self, line: &[u8], peer: Peer) -> Result<Request, Refused> {
+        if self.leaving.get() {
+            return Err(Refused {
+                kind: Refusal::Leaving,
+                message: "The server is leaving.".to_owned(),
+            });
+        }
+        if let Some(session) = self.session_of(peer.pid)? {
+            return Err(Refused::usage(format!(
+                "This is session {session} of guard, and guard can't be used from inside a \
+                 session. Type the command in a shell outside."
+            )));
+        }
+        protocol::decode(line).map_err(|error: Misunderstood| Refused::guard(error.to_string()))
+    }
+
+    async fn start_for(
+        self: &Rc<Self>,
+        connection: &mut Connection,
+        peer: Peer,
+        start: protocol::Start,
+        guarded: &mut Option<Name>,
+    ) -> Response {
+        if guarded.is_some() {
+            return Refused::guard("This connection has a session already.").into();
+        }
+        let Some(child) = connection.descriptors.pop() else {
+            return Refused::guard("No process came with the request for a session.").into();
+        };
+        let response = self.start(start, child).await;
+        if let Response::Started { session, .. } = &response {
+            *guarded = Some(session.clone());
+            if let Err(error) = self.with_engine(|engine| engine.protect(peer.pid)) {
+                log(&format!(
+                    "process {} can't be protected from session {session}: {error:#}",
+                    peer.pid
+                ));
+            }
+        }
+        response
+    }
+
+    /// The client of a session is gone: nobody will tell how its command ended.
+    fn client_is_gone(&self, name: &Name, peer: Peer) {
+        let id = self.find(name);
+        let mut inner = self.inner.borrow_mut();
+        if let Some(session) = id.and_then(|id| inner.sessions.get_mut(&id)) {
+            session.is_awaited = false;
+        }
+        if let Some(engine) = &mut inner.engine
+            && let Err(error) = engine.unprotect(peer.pid)
+        {
+            log(&format!(
+                "process {} is still listed among guard's own: {error:#}",
+                peer.pid
+            ));
+        }
+        drop(inner);
+        self.ended.notify_waiters();
+    }
+}
+
+/// Who is at the other end: root, or the user that the server runs as.
+fn peer(stream: &UnixStream) -> Result<Peer, Refused> {
+    let credentials = stream
+        .peer_cred()
+        .map_err(|error| Refused::guard(format!("Your user is not known: {error}.")))?;
+    let own = nix::unistd::geteuid().as_raw();
+    if credentials.uid() != 0 && credentials.uid() != own {
+        return Err(Refused::usage("Only root may talk to guard's server."));
+    }
+    let pid = credentials.pid().and_then(|pid| u32::try_from(pid).ok());
+    match pid {
+        Some(pid) if pid > 0 => Ok(Peer { pid }),
+        // In a pid namespace that this one can't see.
+        _ => Err(Refused::usage(
+            "Guard's server can't see your process. Run the command where the server runs, not \
+             in another container.",
+        )),
+    }
+}
+
+/// Waits until the other side hangs up.
+async fn hung_up(stream: &UnixStream) {
+    loop {
+        match stream.ready(Interest::READABLE).await {
+            Ok(ready) if !ready.is_read_closed() => {
+                // Something was sent, which is looked at later.
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            _ => return,
+        }
+    }
+}
+
+impl Connection {
+    /// The next line; none when the other side has hung up.
+    async fn line(&mut self) -> io::Result<Option<Vec<u8>>> {
+        loop {
+            if let Some(line) = self.lines.next_line() {
+                return Ok(Some(line));
+            }
+            self.stream.readable().await?;
+            match self.stream.try_io(Interest::READABLE, || self.receive()) {
+                Ok((piece, _)) if piece.is_empty() => return Ok(None),
+                Ok((piece, descriptors)) => {
+                    self.descriptors.extend(descriptors);
+                    self.descriptors.truncate(MAX_DESCRIPTORS);
+                    self.lines.push(&piece).map_err(io::Error::other)?;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => return Ok(None),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Takes what has arrived, descriptors included.
+    fn receive(&self) -> io::Result<(Vec<u8>, Vec<OwnedFd>)> {
+        let mut buffer = vec![0; 16 << 10];
+        let mut space = cmsg_space!([i32; MAX_DESCRIPTORS]);
+        let mut pieces = [IoSliceMut::new(&mut buffer)];
+        let message = recvmsg::<UnixAddr>(
+            self.stream.as_raw_fd(),
+            &mut pieces,
+            Some(&mut space),
+            MsgFlags::MSG_CMSG_CLOEXEC | MsgFlags::MSG_DONTWAIT,
+        )?;
+        let descriptors = message
+            .cmsgs()?
+            .flat_map(|message| match message {
+                ControlMessageOwned::ScmRights(descriptors) => descriptors,
+                _ => Vec::new(),
+            })
+            // SAFETY: the kernel has just put these descriptors into our table, and nothing
+            // else knows of them.
+            .map(|descriptor| unsafe { OwnedFd::from_raw_fd(descriptor) })
+            .collect();
+        let length = message.bytes;
+        buffer.truncate(length);
+        Ok((buffer, descriptors))
+    }
+
+    async fn send(&self, response: &Response) -> io::Result<()> {
+        let line = protocol::encode(response);
+        let mut rest = line.as_slice();
+        while !rest.is_empty() {
+            self.stream.writable().await?;
+            match self.stream.try_write(rest) {
+                Ok(length) => rest = &rest[length..],
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Hands on events until either side hangs up.
+    async fn follow(&mut self, mut following: Following) -> io::Result<()> {
+        self.send(&Response::Following).await?;
+        loop {
+            let event = tokio::select! {
+                event = following.events.recv() => event,
+                () = hung_up(&self.stream) => return Ok(()),
+            };
+            let Some(event) = event else { return Ok(()) };
+            let missed = following.missed.take();
+            let event = serde_json::from_str(&event.to_line())?;
+            let sent = async {
+                self.send(&Response::Event(event)).await?;
+                if missed > 0 {
+                    self.send(&Response::Missed(missed)).await?;
+                }
+                Ok(())
+            };
+            match sent.await {
+                Err(error)
+                    if matches!(
+                        io::Error::kind(&error),
+                        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
+                    ) =>
+                {
+                    return Ok(());
+                }
+                result => result?,
+            }
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! What the server needs of an engine. The kernel's is the one; tests have another, so that
+//! everything around it can be proved without loading a program.
+
+use std::os::fd::AsRawFd;
+
+use anyhow::Result;
+use guard_ebpf::session::Counters;
+
+use crate::policy::compiled::Compiled;
+
+/// A policy that the engine holds.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize,
+)]
+#[serde(deny_unknown_fields)]
+pub struct Installed {
+    /// Its slot.
+    pub slot: u32,
+    /// Its id, never used again on this engine.
+    pub id: u32,
+}
+
+/// What the engine can and can't do on this kernel.
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Features {
+    /// The kernel's release.
+    pub kernel: String,
+    /// Everything else that is worth a word, as `guard status --json` shows it.
+    pub details: serde_json::Value,
+    /// What cannot be enforced on this kernel, a sentence each.
+    pub degradations: Vec<String>,
+}
+
+/// An engine: loaded, attached and pinned.
+pub trait Enforcer {
+    /// What it can do here.
+    fn features(&self) -> Features;
+    /// Puts a compiled policy into the kernel, for no session yet.
+    fn install(&mut self, compiled: &Compiled) -> Result<Installed>;
+    /// Takes a policy out that no session points to.
+    fn retire(&mut self, installed: Installed) -> Result<()>;
+    /// Starts a session without processes and returns its number.
+    fn start_session(&mut self, policy: Installed) -> Result<u32>;
+    /// Gives a session another policy, in one step.
+    fn set_policy(&mut self, session: u32, policy: Installed) -> Result<()>;
+    /// Ends a session that has no processes.
+    fn end_session(&mut self, session: u32) -> Result<()>;
+    /// Labels whatever is moved into the cgroup of this id.
+    fn add_cgroup(&mut self, cgroup: u64, session: u32) -> Result<()>;
+    /// Stops labelling what is moved into a cgroup.
+    fn remove_cgroup(&mut self, cgroup: u64) -> Result<()>;
+    /// All sessions with their policies.
+    fn sessions(&self) -> Result<Vec<(u32, Installed)>>;
+    /// What a session did so far.
+    fn counters(&self, session: u32) -> Result<Counters>;
+    /// The session of a process; `None` for one that is not guarded or not there.
+    fn session_of(&self, pid: u32) -> Result<Option<u32>>;
+    /// The processes of a session, wherever they have gone.
+    fn members(&self, session: u32) -> Result<Vec<u32>>;
+    /// Makes a process one of guard's own, out of reach for every session.
+    fn protect(&mut self, pid: u32) -> Result<()>;
+    /// Takes that back.
+    fn unprotect(&mut self, pid: u32) -> Result<()>;
+    /// The records that the kernel writes.
+    fn records(&mut self) -> Result<Box<dyn RecordSource>>;
+    /// Takes the engine out of the kernel.
+    fn unpin(self: Box<Self>) -> Result<()>;
+}
+
+/// The ring of records: readable (`epoll`) when there are any.
+pub trait RecordSource: AsRawFd {
+    /// Hands over the records that are there, at most `limit`, and says how many.
+    fn drain(&mut self, limit: usize, take: &mut dyn FnMut(&[u8])) -> usize;
+}
+
+/// How a server comes to its engine.
+pub trait Engines {
+    /// Adopts what is pinned; `None` when nothing is.
+    fn open(&self) -> Result<Option<Box<dyn Enforcer>>>;
+    /// Loads, attaches and pins an engine.
+    fn load(&self) -> Result<Box<dyn Enforcer>>;
+}

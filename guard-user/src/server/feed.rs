@@ -1,0 +1,285 @@
+//! Events on their way out: from the pipeline to logs, summaries and followers.
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, HashMap};
+use std::fs::File;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::Instant;
+
+use guard_ebpf::session::Counters;
+use tokio::sync::mpsc;
+
+use super::core::{Session, log};
+use super::paths::Paths;
+use super::state::SessionState;
+use crate::events::event::{Body, Event, Level, Notice, PolicyEdit, SessionChange, SessionStep};
+use crate::events::filter::Filter;
+use crate::events::history::read_since;
+use crate::events::log::Log;
+use crate::events::machine::Machine;
+use crate::events::pipeline::{Names, Pipeline, Pushed};
+use crate::events::summary::Summary;
+use crate::events::time::Time;
+use crate::policy::compiled::RuleInfo;
+use crate::session::name::Name;
+
+/// How many events may wait for a follower who reads slowly.
+const QUEUE: usize = 4096;
+
+/// Events on their way out.
+pub(super) struct Feed {
+    pipeline: Pipeline<Machine>,
+    directory: PathBuf,
+    books: HashMap<String, Book>,
+    followers: Vec<Follower>,
+}
+
+/// What is kept of a session.
+struct Book {
+    log: Log<File>,
+    summary: Summary,
+    /// How many events could not be written to the log.
+    unlogged: u64,
+}
+
+struct Follower {
+    filter: Filter,
+    events: mpsc::Sender<Event>,
+    missed: Rc<Cell<u64>>,
+}
+
+/// The end of a follower where events come out.
+pub(super) struct Following {
+    pub events: mpsc::Receiver<Event>,
+    /// How many did not fit, since the last look.
+    pub missed: Rc<Cell<u64>>,
+}
+
+/// What living sessions are called.
+struct Living<'sessions>(&'sessions BTreeMap<u32, Session>);
+
+impl Names for Living<'_> {
+    fn session(&self, id: u32) -> Option<&str> {
+        let session = self.0.get(&id)?;
+        Some(session.state.name.as_str())
+    }
+
+    fn rule(&self, policy: u32, rule: u8) -> Option<&RuleInfo> {
+        self.0
+            .values()
+            .flat_map(|session| &session.state.known)
+            .find(|known| known.installed.id == policy)?
+            .rules
+            .get(usize::from(rule))
+    }
+}
+
+impl Feed {
+    pub fn new(paths: &Paths) -> Self {
+        Self {
+            pipeline: Pipeline::new(Machine::new()),
+            directory: paths.log.clone(),
+            books: HashMap::new(),
+            followers: Vec::new(),
+        }
+    }
+
+    /// Takes a record; the session whose last task has ended, when it says so.
+    pub fn push(&mut self, record: &[u8], sessions: &BTreeMap<u32, Session>) -> Option<u32> {
+        match self
+            .pipeline
+            .push(record, Instant::now(), &Living(sessions))
+        {
+            Pushed::Ended { session, .. } => Some(session),
+            Pushed::Malformed(error) => {
+                log(&format!("a record can't be read: {error}"));
+                None
+            }
+            _ => None,
+        }
+    }
+
+    /// When to flush next.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.pipeline.deadline(Instant::now())
+    }
+
+    /// Hands out what is ready.
+    pub fn flush(&mut self) {
+        loop {
+            let events = self.pipeline.poll(Instant::now());
+            if events.is_empty() {
+                return;
+            }
+            for event in events {
+                self.hand_out(&event);
+            }
+        }
+    }
+
+    fn hand_out(&mut self, event: &Event) {
+        let name = event.session.as_deref();
+        if let Some(book) = name.and_then(|name| self.books.get_mut(name)) {
+            book.summary.add(event);
+            let before = book.log.missing();
+            let news = book.log.append(event);
+            book.unlogged += book.log.missing().saturating_sub(before);
+            if let Some(body) = news {
+                if let Body::Notice(notice) = &body {
+                    log(&notice.message);
+                }
+                self.pipeline.announce(name, Time::now(), body);
+            }
+        }
+        self.followers.retain(|follower| follower.send(event));
+    }
+
+    /// Begins the book of a session, and says where its log is.
+    pub fn open(&mut self, name: &Name) -> PathBuf {
+        let log = Log::create(&self.directory, name.as_str(), Time::now());
+        let path = log.path().to_owned();
+        self.books.insert(name.to_string(), Book::new(log));
+        path
+    }
+
+    /// Goes on with the book of a session that another server began.
+    pub fn adopt(&mut self, state: &SessionState) {
+        let mut book = Book::new(Log::reopen(state.log.clone()));
+        // A log that can't be read costs the summary what was refused before.
+        for event in read_since(&state.log, None).into_iter().flatten() {
+            book.summary.add(&event);
+        }
+        self.pipeline.adopt(state.id, book.summary.lost());
+        self.books.insert(state.name.to_string(), book);
+        self.session(state, SessionStep::Adopted, None);
+    }
+
+    /// Tells that a session has started.
+    pub fn started(&mut self, state: &SessionState) {
+        self.session(state, SessionStep::Started, None);
+    }
+
+    /// Tells that a session has ended.
+    pub fn ended(&mut self, state: &SessionState, status: Option<i32>) {
+        self.pipeline.close(state.id);
+        self.flush();
+        self.session(state, SessionStep::Ended, status);
+    }
+
+    fn session(&mut self, state: &SessionState, change: SessionStep, status: Option<i32>) {
+        let refused = match (change, self.books.get(state.name.as_str())) {
+            (SessionStep::Ended, Some(book)) => book.summary.refused(),
+            _ => BTreeMap::new(),
+        };
+        let body = Body::Session(SessionChange {
+            change,
+            command: state.command.clone(),
+            user: Some(state.user.clone()),
+            workspace: state
+                .workspace
+                .as_ref()
+                .map(|path| path.to_string_lossy().into_owned()),
+            status,
+            refused,
+        });
+        self.announce(Some(&state.name), body);
+    }
+
+    /// Tells of an edit of a policy.
+    pub fn policy(&mut self, session: &Name, edit: PolicyEdit) {
+        self.announce(Some(session), Body::Policy(edit));
+    }
+
+    /// Tells of anything else.
+    pub fn notice(&mut self, session: Option<&Name>, level: Level, message: &str) {
+        let message = message.to_owned();
+        self.announce(session, Body::Notice(Notice { level, message }));
+    }
+
+    fn announce(&mut self, session: Option<&Name>, body: Body) {
+        let session = session.map(Name::as_str);
+        self.pipeline.announce(session, Time::now(), body);
+        self.flush();
+    }
+
+    /// Says what the kernel has counted and nobody was told of.
+    pub fn count(&mut self, id: u32, counters: &Counters, sessions: &BTreeMap<u32, Session>) {
+        self.pipeline
+            .counters(id, counters, Time::now(), &Living(sessions));
+        self.flush();
+    }
+
+    /// Finishes what is open of a session, and sums up what was refused to it.
+    pub fn summary(&mut self, id: u32, name: &Name) -> Option<String> {
+        self.pipeline.close(id);
+        self.flush();
+        let book = self.books.get(name.as_str())?;
+        book.summary.sentence(name.as_str())
+    }
+
+    /// Forgets a session, with a last summary.
+    pub fn forget(&mut self, id: u32, name: &Name) -> Option<String> {
+        let summary = self.summary(id, name);
+        self.pipeline.forget(id);
+        if let Some(mut book) = self.books.remove(name.as_str())
+            && let Some(body) = book.log.close()
+        {
+            self.announce(Some(name), body);
+        }
+        summary
+    }
+
+    /// How many events of a session could not be written to its log.
+    pub fn unlogged(&self, name: &Name) -> u64 {
+        self.books
+            .get(name.as_str())
+            .map_or(0, |book| book.unlogged)
+    }
+
+    /// Finishes everything, before the server leaves.
+    pub fn close(&mut self) {
+        self.pipeline.close_all();
+        self.flush();
+        self.followers.clear();
+    }
+
+    /// Takes on a follower.
+    pub fn follow(&mut self, filter: Filter) -> Following {
+        let (sender, events) = mpsc::channel(QUEUE);
+        let missed = Rc::new(Cell::new(0));
+        self.followers.push(Follower {
+            filter,
+            events: sender,
+            missed: Rc::clone(&missed),
+        });
+        Following { events, missed }
+    }
+}
+
+impl Book {
+    fn new(log: Log<File>) -> Self {
+        Self {
+            log,
+            summary: Summary::default(),
+            unlogged: 0,
+        }
+    }
+}
+
+impl Follower {
+    /// Whether it is still there.
+    fn send(&self, event: &Event) -> bool {
+        if !self.filter.wants(event) {
+            return !self.events.is_closed();
+        }
+        match self.events.try_send(event.clone()) {
+            Ok(()) => true,
+            Err(mpsc::error::TrySendError::Full(_)) => {
+                self.missed.set(self.missed.get() + 1);
+                true
+            }
+            Err(mpsc::error::TrySendError::Closed(_)) => false,
+        }
+    }
+}

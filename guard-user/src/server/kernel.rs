@@ -1,0 +1,131 @@
+//! The kernel's engine, as the server sees it.
+
+use std::os::fd::{AsRawFd, RawFd};
+
+use anyhow::Result;
+use guard_ebpf::session::Counters;
+
+use super::enforcer::{Enforcer, Engines, Features, Installed, RecordSource};
+use crate::engine::{self, Engine, LoadOptions, Records};
+use crate::policy::compiled::Compiled;
+
+/// The engine that is pinned in bpffs, or will be.
+#[derive(Clone, Copy, Debug)]
+pub struct KernelEngines;
+
+impl Engines for KernelEngines {
+    fn open(&self) -> Result<Option<Box<dyn Enforcer>>> {
+        Ok(Engine::open()?.map(|engine| Box::new(engine) as Box<dyn Enforcer>))
+    }
+
+    fn load(&self) -> Result<Box<dyn Enforcer>> {
+        Ok(Box::new(Engine::load(&LoadOptions::default())?))
+    }
+}
+
+impl From<engine::Installed> for Installed {
+    fn from(engine::Installed { slot, id }: engine::Installed) -> Self {
+        Self { slot, id }
+    }
+}
+
+impl From<Installed> for engine::Installed {
+    fn from(Installed { slot, id }: Installed) -> Self {
+        Self { slot, id }
+    }
+}
+
+impl Enforcer for Engine {
+    fn features(&self) -> Features {
+        let features = Engine::features(self);
+        Features {
+            kernel: features.kernel.clone(),
+            details: serde_json::to_value(features).unwrap_or_default(),
+            degradations: features.degradations.clone(),
+        }
+    }
+
+    fn install(&mut self, compiled: &Compiled) -> Result<Installed> {
+        Ok(Engine::install(self, compiled)?.into())
+    }
+
+    fn retire(&mut self, installed: Installed) -> Result<()> {
+        Engine::retire(self, installed.into())
+    }
+
+    fn start_session(&mut self, policy: Installed) -> Result<u32> {
+        Engine::start_session(self, policy.into())
+    }
+
+    fn set_policy(&mut self, session: u32, policy: Installed) -> Result<()> {
+        Engine::set_policy(self, session, policy.into())
+    }
+
+    fn end_session(&mut self, session: u32) -> Result<()> {
+        Engine::end_session(self, session)
+    }
+
+    fn add_cgroup(&mut self, cgroup: u64, session: u32) -> Result<()> {
+        Engine::add_cgroup(self, cgroup, session)
+    }
+
+    fn remove_cgroup(&mut self, cgroup: u64) -> Result<()> {
+        Engine::remove_cgroup(self, cgroup)
+    }
+
+    fn sessions(&self) -> Result<Vec<(u32, Installed)>> {
+        let sessions = Engine::sessions(self)?;
+        Ok(sessions
+            .into_iter()
+            .map(|(session, slot, id)| (session, Installed { slot, id }))
+            .collect())
+    }
+
+    fn counters(&self, session: u32) -> Result<Counters> {
+        Engine::counters(self, session)
+    }
+
+    fn session_of(&self, pid: u32) -> Result<Option<u32>> {
+        Engine::session_of(self, pid)
+    }
+
+    fn members(&self, session: u32) -> Result<Vec<u32>> {
+        let members = Engine::members(self)?;
+        Ok(members
+            .into_iter()
+            .filter(|member| member.session == session)
+            .map(|member| member.pid)
+            .collect())
+    }
+
+    fn protect(&mut self, pid: u32) -> Result<()> {
+        Engine::protect(self, pid)
+    }
+
+    fn unprotect(&mut self, pid: u32) -> Result<()> {
+        Engine::unprotect(self, pid)
+    }
+
+    fn records(&mut self) -> Result<Box<dyn RecordSource>> {
+        Ok(Box::new(Ring(Engine::records(self)?)))
+    }
+
+    fn unpin(self: Box<Self>) -> Result<()> {
+        Engine::unpin(*self)
+    }
+}
+
+/// The ring buffer.
+struct Ring(Records);
+
+impl AsRawFd for Ring {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+impl RecordSource for Ring {
+    fn drain(&mut self, limit: usize, take: &mut dyn FnMut(&[u8])) -> usize {
+        self.0.drain(limit, take)
+    }
+}

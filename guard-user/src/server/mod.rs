@@ -1,0 +1,29 @@
+//! The server: one process per host that owns the engine, the sessions, the audit log and
+//! the control socket; and the client's way to it.
+
+mod adopt;
+pub mod client;
+pub mod compiler;
+mod connection;
+pub mod core;
+pub mod daemon;
+pub mod enforcer;
+mod feed;
+mod finish;
+pub mod host;
+pub mod kernel;
+mod life;
+pub mod paths;
+pub mod policies;
+pub mod protocol;
+mod reload;
+mod report;
+mod start;
+pub mod state;
+pub mod watch;
+pub mod wire;
+
+#[cfg(test)]
+mod pretended;
+#[cfg(test)]
+mod tests;

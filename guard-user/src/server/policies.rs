@@ -1,0 +1,69 @@
+//! The policy compiler behind the server, and behind `guard check`.
+
+use std::path::PathBuf;
+
+use super::compiler::{Compiler, Mistake, Ready, Subject};
+use crate::policy::environment::{Environment, Protected, ThisHost};
+use crate::policy::load::{Loader, Source};
+use crate::system::mounts::Mounts;
+use crate::system::users;
+
+/// The policy of a session that asks for none.
+pub const DEFAULT: &str = "default";
+
+/// The compiler, for the host that this process runs on.
+#[derive(Clone, Debug)]
+pub struct Policies {
+    /// Guard's own files, besides those that every policy knows of.
+    pub protected: Vec<PathBuf>,
+}
+
+impl Policies {
+    /// The compiler of a server: its own executable is protected.
+    #[must_use]
+    pub fn of_this_process() -> Self {
+        Self {
+            protected: std::env::current_exe().into_iter().collect(),
+        }
+    }
+}
+
+impl Compiler for Policies {
+    fn compile(&self, subject: &Subject) -> Result<Ready, Mistake> {
+        let unread = |error: std::io::Error| Mistake {
+            message: format!("The mount table can't be read: {error}."),
+            files: Vec::new(),
+        };
+        let environment = Environment {
+            user: subject.user.clone(),
+            uid: subject.uid,
+            home: subject.home.clone(),
+            workspace: subject.workspace.clone(),
+            mounts_at_start: Mounts::parse(&subject.mounts).map_err(unread)?,
+            mounts_now: Mounts::read().map_err(unread)?,
+            protected: Protected {
+                paths: self.protected.clone(),
+            },
+        };
+        let host = ThisHost {
+            find_user: |name: &str| users::by_name(name).ok().flatten().map(|user| user.uid),
+        };
+        let sources: Vec<Source> = if subject.policies.is_empty() {
+            vec![Source::Preset(DEFAULT.to_owned())]
+        } else {
+            let words = subject.policies.iter();
+            words.map(|word| Source::from_argument(word)).collect()
+        };
+        match Loader::new(&environment, &host).load(&sources) {
+            Ok(loaded) => Ok(Ready {
+                compiled: loaded.compiled,
+                files: loaded.files,
+                notes: loaded.notes,
+            }),
+            Err(diagnostics) => Err(Mistake {
+                message: diagnostics.to_string(),
+                files: diagnostics.files,
+            }),
+        }
+    }
+}

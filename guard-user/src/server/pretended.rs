@@ -1,0 +1,213 @@
+//! An engine that only pretends, for tests of everything around it.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::fs;
+use std::future::Future;
+use std::io::{PipeReader, PipeWriter};
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
+use std::rc::Rc;
+
+use anyhow::{Context, Result, ensure};
+use guard_ebpf::session::Counters;
+
+use super::core::CgroupHost;
+use super::enforcer::{Enforcer, Engines, Features, Installed, RecordSource};
+use crate::policy::compiled::Compiled;
+use crate::session::cgroup::SessionCgroup;
+use crate::session::name::Name;
+
+/// The engine's state, which outlives servers as pins do. Labels are whoever is listed in a
+/// cgroup's file, and alive.
+#[derive(Default)]
+pub struct Pretended {
+    pub is_pinned: bool,
+    pub sessions: BTreeMap<u32, Installed>,
+    pub policies: BTreeMap<u32, usize>,
+    pub cgroups: BTreeMap<u64, u32>,
+    pub last: u32,
+    pub directory: PathBuf,
+    pub loses_labels: bool,
+}
+
+impl Pretended {
+    fn members(&self, session: u32) -> Vec<u32> {
+        let Ok(entries) = fs::read_dir(&self.directory) else {
+            return Vec::new();
+        };
+        entries
+            .flatten()
+            .filter(|entry| {
+                let id = entry.metadata().map_or(0, |metadata| metadata.ino());
+                self.cgroups.get(&id) == Some(&session)
+            })
+            .filter_map(|entry| fs::read_to_string(entry.path().join("cgroup.procs")).ok())
+            .flat_map(|text| {
+                let pids = text.lines().filter_map(|line| line.parse().ok());
+                pids.collect::<Vec<u32>>()
+            })
+            .filter(|pid| Path::new(&format!("/proc/{pid}")).exists())
+            .collect()
+    }
+}
+
+#[derive(Clone)]
+pub struct Engine(pub Rc<RefCell<Pretended>>);
+
+impl Engines for Engine {
+    fn open(&self) -> Result<Option<Box<dyn Enforcer>>> {
+        let is_pinned = self.0.borrow().is_pinned;
+        Ok(is_pinned.then(|| Box::new(self.clone()) as Box<dyn Enforcer>))
+    }
+
+    fn load(&self) -> Result<Box<dyn Enforcer>> {
+        self.0.borrow_mut().is_pinned = true;
+        Ok(Box::new(self.clone()))
+    }
+}
+
+/// A pipe in which nothing ever arrives.
+struct Silence(PipeReader, #[allow(dead_code)] PipeWriter);
+
+impl AsRawFd for Silence {
+    fn as_raw_fd(&self) -> RawFd {
+        self.0.as_raw_fd()
+    }
+}
+
+impl RecordSource for Silence {
+    fn drain(&mut self, _: usize, _: &mut dyn FnMut(&[u8])) -> usize {
+        0
+    }
+}
+
+impl Enforcer for Engine {
+    fn features(&self) -> Features {
+        Features {
+            kernel: "6.12.1-pretended".to_owned(),
+            ..Features::default()
+        }
+    }
+
+    fn install(&mut self, compiled: &Compiled) -> Result<Installed> {
+        let mut engine = self.0.borrow_mut();
+        engine.last += 1;
+        let id = engine.last;
+        engine.policies.insert(id, compiled.rules.len());
+        Ok(Installed { slot: id, id })
+    }
+
+    fn retire(&mut self, installed: Installed) -> Result<()> {
+        let mut engine = self.0.borrow_mut();
+        ensure!(
+            !engine.sessions.values().any(|used| *used == installed),
+            "the policy is in force"
+        );
+        engine
+            .policies
+            .remove(&installed.id)
+            .context("no such policy")?;
+        Ok(())
+    }
+
+    fn start_session(&mut self, policy: Installed) -> Result<u32> {
+        let mut engine = self.0.borrow_mut();
+        engine.last += 1;
+        let id = engine.last;
+        engine.sessions.insert(id, policy);
+        Ok(id)
+    }
+
+    fn set_policy(&mut self, session: u32, policy: Installed) -> Result<()> {
+        self.0.borrow_mut().sessions.insert(session, policy);
+        Ok(())
+    }
+
+    fn end_session(&mut self, session: u32) -> Result<()> {
+        let mut engine = self.0.borrow_mut();
+        ensure!(engine.members(session).is_empty(), "it has tasks");
+        engine
+            .sessions
+            .remove(&session)
+            .context("no such session")?;
+        engine.cgroups.retain(|_, owner| *owner != session);
+        Ok(())
+    }
+
+    fn add_cgroup(&mut self, cgroup: u64, session: u32) -> Result<()> {
+        self.0.borrow_mut().cgroups.insert(cgroup, session);
+        Ok(())
+    }
+
+    fn remove_cgroup(&mut self, cgroup: u64) -> Result<()> {
+        self.0.borrow_mut().cgroups.remove(&cgroup);
+        Ok(())
+    }
+
+    fn sessions(&self) -> Result<Vec<(u32, Installed)>> {
+        let engine = self.0.borrow();
+        Ok(engine
+            .sessions
+            .iter()
+            .map(|(&id, &policy)| (id, policy))
+            .collect())
+    }
+
+    fn counters(&self, session: u32) -> Result<Counters> {
+        Ok(Counters {
+            tasks: self.0.borrow().members(session).len() as u64,
+            ..Counters::default()
+        })
+    }
+
+    fn session_of(&self, pid: u32) -> Result<Option<u32>> {
+        let engine = self.0.borrow();
+        if engine.loses_labels {
+            return Ok(None);
+        }
+        let mut sessions = engine.sessions.keys().copied();
+        Ok(sessions.find(|&session| engine.members(session).contains(&pid)))
+    }
+
+    fn members(&self, session: u32) -> Result<Vec<u32>> {
+        Ok(self.0.borrow().members(session))
+    }
+
+    fn protect(&mut self, _: u32) -> Result<()> {
+        Ok(())
+    }
+
+    fn unprotect(&mut self, _: u32) -> Result<()> {
+        Ok(())
+    }
+
+    fn records(&mut self) -> Result<Box<dyn RecordSource>> {
+        let (reader, writer) = std::io::pipe()?;
+        Ok(Box::new(Silence(reader, writer)))
+    }
+
+    fn unpin(self: Box<Self>) -> Result<()> {
+        self.0.borrow_mut().is_pinned = false;
+        Ok(())
+    }
+}
+
+/// Cgroups that are directories with a file in them.
+pub struct Directories(pub PathBuf);
+
+impl CgroupHost for Directories {
+    fn create<'host>(
+        &'host self,
+        session: &'host Name,
+        _: u32,
+    ) -> Pin<Box<dyn Future<Output = Result<SessionCgroup>> + 'host>> {
+        Box::pin(async move {
+            let cgroup = SessionCgroup::create_plain(&self.0, session)?;
+            fs::write(cgroup.directory.join("cgroup.procs"), "")?;
+            Ok(cgroup)
+        })
+    }
+}

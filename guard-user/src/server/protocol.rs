@@ -1,0 +1,399 @@
+//! What client and server say to each other: one JSON object a line, versioned.
+//!
+//! A client sends one request on a connection. The server answers with one response; after
+//! [`Response::Following`] come events until either side hangs up. The client of a session
+//! stays connected until its command has ended, and tells so ([`Request::Finish`]) on the
+//! same connection, or with a new server on a new one.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::enforcer::Features;
+use crate::events::filter::Filter;
+use crate::session::name::Name;
+
+/// The protocol's version. Client and server have to agree on it: they are one program, and
+/// differ only when it was replaced while a server was running.
+pub const VERSION: u32 = 1;
+
+/// The longest line, in bytes.
+pub const MAX_LINE: usize = 4 << 20;
+
+/// What is read of any line before its version is known to be ours.
+#[derive(Debug, Deserialize)]
+struct Versioned {
+    v: u32,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Envelope<Body> {
+    v: u32,
+    body: Body,
+}
+
+/// What a client asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Request {
+    /// A session for the child whose pidfd comes with the line.
+    Start(Start),
+    /// The command of a session has ended: what is left, and what was refused?
+    Finish {
+        /// Which session.
+        session: Name,
+        /// The command's exit status, as a shell would see it.
+        status: i32,
+        /// What becomes of other processes.
+        remaining: Remaining,
+    },
+    /// What there is.
+    Status,
+    /// The end of a session, by force.
+    Stop {
+        /// Which.
+        session: Name,
+        /// How long processes may take to end by themselves, in milliseconds.
+        grace: u64,
+    },
+    /// Events as they happen, those that the filter wants.
+    Follow(Filter),
+}
+
+/// A session that is asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Start {
+    /// Its name; without one the server finds one.
+    pub name: Option<Name>,
+    /// What a name that the server finds begins with.
+    pub stem: String,
+    /// The command and its arguments, to be shown.
+    pub command: Vec<String>,
+    /// The user's name.
+    pub user: String,
+    /// The user's number.
+    pub uid: u32,
+    /// The user's home directory.
+    pub home: PathBuf,
+    /// The workspace, if any.
+    pub workspace: Option<PathBuf>,
+    /// Names of presets and absolute paths, in their order; empty for the default policy.
+    pub policies: Vec<String>,
+}
+
+/// What becomes of a session's other processes when its command has ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Remaining {
+    /// Wait until they have ended too.
+    Wait,
+    /// End them.
+    Kill,
+    /// Leave them: they stay guarded, and the session lives until the last one has ended.
+    #[default]
+    Leave,
+}
+
+/// What the server answers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Response {
+    /// The session stands, and the child is in it.
+    Started {
+        /// Its name.
+        session: Name,
+        /// Its number.
+        id: u32,
+        /// The server's process, on which the child proves that it is guarded.
+        server: u32,
+        /// What is to be said aloud before the command starts, a sentence each.
+        notes: Vec<String>,
+    },
+    /// The command's end has been taken note of.
+    Finished {
+        /// How many processes of the session are left.
+        left: u64,
+        /// What was refused, for people; none when nothing was.
+        summary: Option<String>,
+    },
+    /// What there is.
+    Status(Box<Status>),
+    /// A session has been ended.
+    Stopped {
+        /// How many processes were there.
+        processes: u64,
+        /// How many are still there, in spite of everything.
+        left: u64,
+    },
+    /// Events follow.
+    Following,
+    /// An event, in the form of `docs/events.md`.
+    Event(Value),
+    /// So many events could not be handed over, since the follower reads too slowly.
+    Missed(u64),
+    /// What was asked for can't be had.
+    Refused {
+        /// Whose mistake it is.
+        kind: Refusal,
+        /// Whole sentences.
+        message: String,
+    },
+}
+
+/// Whose mistake a refusal is, and so the exit status of the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Refusal {
+    /// The caller's: a policy, a name.
+    Usage,
+    /// Guard's, or the machine's.
+    Guard,
+    /// The server is leaving; ask the next one.
+    Leaving,
+}
+
+/// What `guard status` shows.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Status {
+    /// The server's process.
+    pub server: u32,
+    /// Guard's version.
+    pub version: String,
+    /// Whether the server stays without sessions.
+    pub stays: bool,
+    /// The engine; none before the first session.
+    pub engine: Option<Features>,
+    /// Why the engine may not enforce what it should, if so.
+    pub alarm: Option<String>,
+    /// The sessions, the oldest first.
+    pub sessions: Vec<SessionStatus>,
+}
+
+/// A session, as `guard status` shows it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SessionStatus {
+    /// Its name.
+    pub name: Name,
+    /// Its number.
+    pub id: u32,
+    /// When it was started: milliseconds since 1970, UTC.
+    pub started: u64,
+    /// The command, to be shown.
+    pub command: Vec<String>,
+    /// The user's name.
+    pub user: String,
+    /// The user's number.
+    pub uid: u32,
+    /// The workspace, if any.
+    pub workspace: Option<PathBuf>,
+    /// Names of presets and paths of files; empty for the default policy.
+    pub policies: Vec<String>,
+    /// The id of the policy in force.
+    pub policy: u32,
+    /// Why the files as they are now are not in force, if so.
+    pub mistake: Option<String>,
+    /// The tasks (threads too) that carry the label now.
+    pub tasks: u64,
+    /// How often each operation got each verdict, those that never happened left out.
+    pub counts: Vec<Count>,
+    /// Events that were lost because the ring buffer was full.
+    pub lost: u64,
+    /// Events that could not be written to the log.
+    pub unlogged: u64,
+    /// Refusals because something in the engine failed.
+    pub errors: u64,
+    /// Processes that were moved into the session and could not be labelled.
+    pub unlabelled: u64,
+    /// Its cgroup.
+    pub cgroup: PathBuf,
+    /// Its log.
+    pub log: PathBuf,
+}
+
+/// How often an operation got a verdict.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Count {
+    /// The operation's name.
+    pub operation: String,
+    /// The verdict's name.
+    pub verdict: String,
+    /// How often.
+    pub count: u64,
+}
+
+/// Why a line can't be understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Misunderstood {
+    /// The other side speaks another version.
+    Version(u32),
+    /// It isn't what the version says it is.
+    Malformed(String),
+}
+
+impl std::fmt::Display for Misunderstood {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Version(other) => write!(
+                formatter,
+                "Client and server are of different versions of guard: one speaks version \
+                 {VERSION} of their protocol, the other {other}. Guard was replaced while its \
+                 server was running; when no session is left, or with `systemctl restart guard`, \
+                 the new server takes over."
+            ),
+            Self::Malformed(what) => write!(
+                formatter,
+                "What came over the control socket can't be understood: {what}."
+            ),
+        }
+    }
+}
+
+impl std::error::Error for Misunderstood {}
+
+/// A line for the other side, its newline included.
+pub fn encode<Body: Serialize>(body: &Body) -> Vec<u8> {
+    let envelope = Envelope { v: VERSION, body };
+    let mut line = serde_json::to_vec(&envelope).expect("every message has a JSON form");
+    line.push(b'\n');
+    line
+}
+
+/// What a line from the other side says.
+pub fn decode<Body: for<'de> Deserialize<'de>>(line: &[u8]) -> Result<Body, Misunderstood> {
+    let malformed = |error: serde_json::Error| Misunderstood::Malformed(error.to_string());
+    let Versioned { v } = serde_json::from_slice(line).map_err(malformed)?;
+    if v != VERSION {
+        return Err(Misunderstood::Version(v));
+    }
+    let envelope: Envelope<Body> = serde_json::from_slice(line).map_err(malformed)?;
+    Ok(envelope.body)
+}
+
+/// Puts lines together from what arrives in pieces.
+#[derive(Debug, Default)]
+pub struct Lines {
+    buffer: Vec<u8>,
+}
+
+impl Lines {
+    /// Takes a piece. An error when the line that is being put together gets too long.
+    pub fn push(&mut self, piece: &[u8]) -> Result<(), Misunderstood> {
+        self.buffer.extend_from_slice(piece);
+        let last = self.buffer.iter().rposition(|&byte| byte == b'\n');
+        let open = self.buffer.len() - last.map_or(0, |at| at + 1);
+        if open > MAX_LINE {
+            return Err(Misunderstood::Malformed(format!(
+                "a line of more than {MAX_LINE} bytes"
+            )));
+        }
+        Ok(())
+    }
+
+    /// The next whole line, without its newline.
+    pub fn next_line(&mut self) -> Option<Vec<u8>> {
+        let end = self.buffer.iter().position(|&byte| byte == b'\n')?;
+        let mut line: Vec<u8> = self.buffer.drain(..=end).collect();
+        line.pop();
+        Some(line)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn start() -> Request {
+        Request::Start(Start {
+            name: Some(Name::new("a-1").unwrap()),
+            stem: "a".into(),
+            command: vec!["a".into(), "b c\n".into()],
+            user: "ann".into(),
+            uid: 1000,
+            home: "/home/ann".into(),
+            workspace: None,
+            policies: vec!["/etc/guard/x.yaml".into()],
+        })
+    }
+
+    #[test]
+    fn messages_survive_the_way() {
+        let line = encode(&start());
+        assert_eq!(
+            line.iter().position(|&byte| byte == b'\n'),
+            Some(line.len() - 1)
+        );
+        assert_eq!(decode::<Request>(&line).unwrap(), start());
+        let status = Response::Status(Box::default());
+        assert_eq!(decode::<Response>(&encode(&status)).unwrap(), status);
+    }
+
+    #[test]
+    fn the_form_on_the_wire_is_this() {
+        assert_eq!(encode(&Request::Status), b"{\"v\":1,\"body\":\"status\"}\n");
+        let stop = Request::Stop {
+            session: Name::new("a-1").unwrap(),
+            grace: 5,
+        };
+        let expected = br#"{"v":1,"body":{"stop":{"session":"a-1","grace":5}}}"#;
+        assert_eq!(encode(&stop).trim_ascii_end(), expected);
+    }
+
+    #[test]
+    fn another_version_is_known_before_anything_else_is_read() {
+        let line = br#"{"v":2,"body":{"dance":[]},"more":true}"#;
+        assert_eq!(decode::<Request>(line), Err(Misunderstood::Version(2)));
+        let text = Misunderstood::Version(2).to_string();
+        assert!(text.contains("different versions"), "{text}");
+    }
+
+    #[test]
+    fn names_are_checked_on_the_way_in() {
+        let line = br#"{"v":1,"body":{"stop":{"session":"../x","grace":0}}}"#;
+        assert!(matches!(
+            decode::<Request>(line),
+            Err(Misunderstood::Malformed(_))
+        ));
+    }
+
+    #[test]
+    fn a_line_without_end_is_refused() {
+        let mut lines = Lines::default();
+        let piece = vec![b'x'; MAX_LINE / 4];
+        let results: Vec<_> = (0..5).map(|_| lines.push(&piece).is_ok()).collect();
+        assert_eq!(results, [true, true, true, true, false]);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_decoded_or_refused(line in any::<Vec<u8>>()) {
+            let _ = decode::<Request>(&line);
+        }
+
+        #[test]
+        fn lines_are_whole_however_they_arrive(cuts in prop::collection::vec(1_usize..20, 1..20)) {
+            let sent: Vec<u8> = [encode(&start()), encode(&Request::Status)].concat();
+            let mut lines = Lines::default();
+            let mut rest = sent.as_slice();
+            let mut got = Vec::new();
+            for cut in cuts.iter().cycle() {
+                let (piece, after) = rest.split_at((*cut).min(rest.len()));
+                lines.push(piece).unwrap();
+                while let Some(line) = lines.next_line() {
+                    got.push(decode::<Request>(&line).unwrap());
+                }
+                rest = after;
+                if rest.is_empty() {
+                    break;
+                }
+            }
+            prop_assert_eq!(got, vec![start(), Request::Status]);
+        }
+    }
+}

@@ -1,0 +1,156 @@
+//! Edits of policies: compiled anew, put in force in one step, or rejected as a whole.
+
+use std::rc::Rc;
+
+use super::compiler::{Mistake, Ready};
+use super::core::{Inner, Server, fingerprint, log};
+use super::state::KnownPolicy;
+use crate::events::event::{PolicyChange, PolicyEdit};
+
+impl Server {
+    /// Reloads policies whenever their files change.
+    pub(super) async fn reload_on_change(self: Rc<Self>) {
+        loop {
+            match self.watcher.changed().await {
+                Ok(sessions) => {
+                    for id in sessions {
+                        self.reload(id).await;
+                    }
+                }
+                Err(error) => {
+                    log(&format!(
+                        "policy files can no longer be watched ({error}); edits will not take \
+                         effect"
+                    ));
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Compiles a session's policy anew when its files have changed, and puts it in force.
+    pub(super) async fn reload(self: &Rc<Self>, id: u32) {
+        let subject = {
+            let inner = self.inner.borrow();
+            let Some(session) = inner.sessions.get(&id) else {
+                return;
+            };
+            if session.state.files.is_empty()
+                || fingerprint(&session.state.files) == session.state.fingerprint
+            {
+                // Touched, or saved as it was. The way to the files may be another, though.
+                let files = session.state.files.clone();
+                drop(inner);
+                self.watch_again(id, &files);
+                return;
+            }
+            session.subject()
+        };
+        let (files, fingerprint) = match self.compile(subject).await {
+            Ok(Ok((ready, fingerprint))) => {
+                let files = ready.files.clone();
+                match self.put_in_force(id, &ready) {
+                    Ok(()) => (files, fingerprint),
+                    Err(error) => {
+                        let message = format!("it could not be put in force: {error:#}");
+                        self.reject(id, message);
+                        (files, fingerprint)
+                    }
+                }
+            }
+            Ok(Err(Mistake { message, files })) => {
+                let now = fingerprint(&files);
+                self.reject(id, message);
+                (files, now)
+            }
+            Err(refused) => {
+                log(&refused.message);
+                return;
+            }
+        };
+        if let Some(session) = self.inner.borrow_mut().sessions.get_mut(&id) {
+            session.state.files.clone_from(&files);
+            session.state.fingerprint = fingerprint;
+        }
+        self.save(id);
+        self.watch(id, &files, fingerprint);
+    }
+
+    /// Switches a session to a new policy, then removes the one before.
+    fn put_in_force(&self, id: u32, ready: &Ready) -> anyhow::Result<()> {
+        let policy = self.with_engine(|engine| engine.install(&ready.compiled))?;
+        if let Err(error) = self.with_engine(|engine| engine.set_policy(id, policy)) {
+            let _ = self.with_engine(|engine| engine.retire(policy));
+            return Err(error);
+        }
+        let mut inner = self.inner.borrow_mut();
+        let Inner {
+            engine,
+            sessions,
+            feed,
+            ..
+        } = &mut *inner;
+        let Some(session) = sessions.get_mut(&id) else {
+            return Ok(());
+        };
+        let before = session.state.in_force();
+        session.know(KnownPolicy {
+            installed: policy,
+            rules: ready.compiled.rules.clone(),
+        });
+        session.state.mistake = None;
+        if let (Some(engine), Some(before)) = (engine, before)
+            && let Err(error) = engine.retire(before)
+        {
+            log(&format!(
+                "a policy before an edit can't be removed: {error:#}"
+            ));
+        }
+        let edit = PolicyEdit {
+            change: PolicyChange::Applied,
+            files: shown(&ready.files),
+            rules: u32::try_from(ready.compiled.rules.len()).ok(),
+            message: None,
+        };
+        log(&format!(
+            "the edited policy of session {} is in force",
+            session.state.name
+        ));
+        feed.policy(&session.state.name, edit);
+        feed.flush();
+        Ok(())
+    }
+
+    /// Says that an edit has a mistake; the policy before it stays in force.
+    fn reject(&self, id: u32, message: String) {
+        let mut inner = self.inner.borrow_mut();
+        let Inner { sessions, feed, .. } = &mut *inner;
+        let Some(session) = sessions.get_mut(&id) else {
+            return;
+        };
+        log(&format!(
+            "the edited policy of session {} is not in force, the one before stays:\n{message}",
+            session.state.name
+        ));
+        let edit = PolicyEdit {
+            change: PolicyChange::Rejected,
+            files: shown(&session.state.files),
+            rules: session
+                .state
+                .known
+                .last()
+                .and_then(|policy| u32::try_from(policy.rules.len()).ok()),
+            message: Some(message.clone()),
+        };
+        session.state.mistake = Some(message);
+        feed.policy(&session.state.name, edit);
+        feed.flush();
+    }
+}
+
+fn shown(files: &[std::path::PathBuf]) -> Vec<String> {
+    files
+        .iter()
+        .map(|file| file.to_string_lossy().into_owned())
+        .collect()
+}

@@ -1,0 +1,290 @@
+//! A session's start. Each step that a later failure has to undo leaves word of it.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result, ensure};
+use nix::poll::{PollFd, PollFlags, PollTimeout};
+
+use super::compiler::{Mistake, Ready, Subject};
+use super::core::{Inner, Refused, Server, Session, fingerprint, log};
+use super::enforcer::Installed;
+use super::protocol::{Response, Start};
+use super::state::{KnownPolicy, SessionState};
+use crate::events::event::Level;
+use crate::events::time::Time;
+use crate::session::cgroup::SessionCgroup;
+use crate::session::name::Name;
+use crate::session::raw;
+
+/// How long the label may take to be seen on the child.
+const LABEL_PATIENCE: Duration = Duration::from_secs(2);
+/// How long a child that was refused a session may take to leave.
+const UNDO_PATIENCE: Duration = Duration::from_secs(10);
+/// What was written so short a time ago may be written once more with the same time stamp.
+const FRESH: Duration = Duration::from_millis(20);
+
+/// What has been done so far, to be undone when the rest fails.
+struct Undo {
+    server: Rc<Server>,
+    name: Name,
+    done: Done,
+    is_kept: bool,
+}
+
+/// The steps that were done.
+#[derive(Default)]
+struct Done {
+    policy: Option<Installed>,
+    session: Option<u32>,
+    cgroup: Option<SessionCgroup>,
+}
+
+impl Drop for Undo {
+    fn drop(&mut self) {
+        self.server.inner.borrow_mut().reserved.remove(&self.name);
+        if !self.is_kept {
+            let done = std::mem::take(&mut self.done);
+            let undo = undo(Rc::clone(&self.server), self.name.clone(), done);
+            tokio::task::spawn_local(undo);
+        }
+    }
+}
+
+/// Takes back what was done. The child may carry the label already: it leaves when its gate
+/// closes, and until then the session can't go.
+async fn undo(server: Rc<Server>, name: Name, done: Done) {
+    if let Some(session) = done.session {
+        let ended = || server.with_engine(|engine| engine.end_session(session));
+        let is_gone = server
+            .wait_until(Some(UNDO_PATIENCE), || ended().is_ok())
+            .await;
+        if !is_gone {
+            log(&format!(
+                "session {name} did not start and can't be removed from the engine; it goes \
+                 with the engine"
+            ));
+            return;
+        }
+    }
+    if let Some(policy) = done.policy
+        && let Err(error) = server.with_engine(|engine| engine.retire(policy))
+    {
+        log(&format!(
+            "the policy of session {name}, which did not start, can't be removed: {error:#}"
+        ));
+    }
+    if let Some(cgroup) = done.cgroup {
+        // One that stays is used by the next session of the name.
+        let _ = cgroup.remove();
+    }
+    server.ended.notify_waiters();
+}
+
+impl Server {
+    /// Starts a session for a child that waits at its gate.
+    pub(super) async fn start(self: &Rc<Self>, start: Start, child: OwnedFd) -> Response {
+        match self.try_start(start, &child).await {
+            Ok(response) => response,
+            Err(refused) => refused.into(),
+        }
+    }
+
+    async fn try_start(
+        self: &Rc<Self>,
+        start: Start,
+        child: &OwnedFd,
+    ) -> Result<Response, Refused> {
+        let pid = raw::pidfd_pid(child.as_fd())
+            .context("the process that is to be guarded can't be told")?;
+        let name = self.reserve(&start)?;
+        let mut undo = Undo {
+            server: Rc::clone(self),
+            name: name.clone(),
+            done: Done::default(),
+            is_kept: false,
+        };
+        let mounts = std::fs::read_to_string("/proc/self/mountinfo")
+            .context("the mount table can't be read")?;
+        let subject = Subject {
+            policies: start.policies.clone(),
+            user: start.user.clone(),
+            uid: start.uid,
+            home: start.home.clone(),
+            workspace: start.workspace.clone(),
+            mounts: mounts.clone(),
+        };
+        let compiled = self.compile(subject).await?;
+        let (ready, fingerprint) = compiled.map_err(|mistake| Refused::usage(mistake.message))?;
+        self.arm()?;
+        let policy = self.with_engine(|engine| engine.install(&ready.compiled))?;
+        undo.done.policy = Some(policy);
+        let id = self.with_engine(|engine| engine.start_session(policy))?;
+        undo.done.session = Some(id);
+        let cgroup = self.parts.cgroups.create(&name, pid).await?;
+        undo.done.cgroup = Some(cgroup.clone());
+        self.with_engine(|engine| engine.add_cgroup(cgroup.id, id))?;
+        ensure_alive(child)?;
+        cgroup.attach(pid)?;
+        self.check_label(id, pid, child).await?;
+
+        let mut notes = self.notes();
+        notes.extend(ready.notes.iter().cloned());
+        let log = self.inner.borrow_mut().feed.open(&name);
+        let session = Session {
+            state: SessionState {
+                name: name.clone(),
+                id,
+                started: u64::try_from(Time::now().milliseconds()).unwrap_or(0),
+                command: start.command,
+                user: start.user,
+                uid: start.uid,
+                home: start.home,
+                workspace: start.workspace,
+                policies: start.policies,
+                files: ready.files.clone(),
+                fingerprint,
+                mistake: None,
+                known: vec![KnownPolicy {
+                    installed: policy,
+                    rules: ready.compiled.rules.clone(),
+                }],
+                cgroup,
+                log,
+                mounts,
+            },
+            is_awaited: true,
+            status: None,
+            is_ending: false,
+        };
+        self.open(id, session);
+        undo.is_kept = true;
+        self.save(id);
+        self.watch(id, &ready.files, fingerprint);
+        Ok(Response::Started {
+            session: name,
+            id,
+            server: std::process::id(),
+            notes,
+        })
+    }
+
+    /// Finds or checks a name, and keeps it from others.
+    fn reserve(&self, start: &Start) -> Result<Name, Refused> {
+        let mut inner = self.inner.borrow_mut();
+        let name = match &start.name {
+            Some(name) if inner.is_taken(name) => {
+                return Err(Refused::usage(format!(
+                    "There is a session \"{name}\" already. Give this one another name (--name), \
+                     or end that one first: sudo guard stop {name}"
+                )));
+            }
+            Some(name) => name.clone(),
+            None => Name::numbered(&start.stem, |name| inner.is_taken(name))
+                .map_err(|error| Refused::usage(error.to_string()))?,
+        };
+        inner.reserved.insert(name.clone());
+        Ok(name)
+    }
+
+    /// Compiles on a thread of its own, and says what the files looked like just before.
+    pub(super) async fn compile(
+        &self,
+        subject: Subject,
+    ) -> Result<Result<(Ready, u64), Mistake>, Refused> {
+        let compiler = self.parts.compiler.clone();
+        let work = tokio::task::spawn_blocking(move || {
+            // Which files are read shows only afterwards. What was written while they were read
+            // is read again.
+            for _ in 0..4 {
+                let before = SystemTime::now();
+                let ready = compiler.compile(&subject)?;
+                if is_older(&ready.files, before) {
+                    let now = fingerprint(&ready.files);
+                    return Ok((ready, now));
+                }
+                std::thread::sleep(FRESH);
+            }
+            // Somebody writes all the time: whoever watches the files sees the next time.
+            compiler.compile(&subject).map(|ready| (ready, 0))
+        });
+        work.await
+            .map_err(|error| Refused::guard(format!("The policy compiler failed: {error}.")))
+    }
+
+    /// What is to be said aloud before a command starts.
+    fn notes(&self) -> Vec<String> {
+        let inner = self.inner.borrow();
+        let degradations = inner.engine.as_ref().map(|engine| engine.features());
+        degradations
+            .into_iter()
+            .flat_map(|features| features.degradations)
+            .chain(inner.alarm.clone())
+            .collect()
+    }
+
+    /// Checks that moving the child into the cgroup has labelled it.
+    async fn check_label(&self, id: u32, pid: u32, child: &OwnedFd) -> Result<()> {
+        let seen = || {
+            self.with_engine(|engine| engine.session_of(pid))
+                .is_ok_and(|session| session == Some(id))
+        };
+        let is_labelled = self.wait_until(Some(LABEL_PATIENCE), seen).await;
+        ensure_alive(child)?;
+        ensure!(
+            is_labelled,
+            "the process was moved into the session's cgroup and did not get its label: the \
+             engine is loaded and does not work on this kernel; `guard doctor` says more"
+        );
+        Ok(())
+    }
+
+    /// Takes a session among those that live, and tells of it.
+    fn open(&self, id: u32, session: Session) {
+        let mut inner = self.inner.borrow_mut();
+        let Inner { sessions, feed, .. } = &mut *inner;
+        feed.started(&session.state);
+        sessions.insert(id, session);
+        feed.flush();
+    }
+
+    /// Watches a session's policy files. What was edited since they were read counts as an
+    /// edit from now on.
+    pub(super) fn watch(self: &Rc<Self>, id: u32, files: &[PathBuf], before: u64) {
+        self.watch_again(id, files);
+        if fingerprint(files) != before {
+            let server = Rc::clone(self);
+            tokio::task::spawn_local(async move { server.reload(id).await });
+        }
+    }
+
+    /// Watches files whose contents are known. The way to them may have changed.
+    pub(super) fn watch_again(&self, id: u32, files: &[PathBuf]) {
+        if let Err(error) = self.watcher.set(id, files) {
+            let message = format!(
+                "the policy files can't be watched: {error}; edits will not take effect in this \
+                 session (fs.inotify.max_user_watches may be too low)"
+            );
+            self.notice(Some(id), Level::Warning, &message);
+        }
+    }
+}
+
+/// Whether all files were last written safely before a time.
+fn is_older(files: &[PathBuf], time: SystemTime) -> bool {
+    files.iter().all(|file| {
+        std::fs::metadata(file)
+            .and_then(|metadata| metadata.modified())
+            .is_ok_and(|modified| modified + FRESH < time)
+    })
+}
+
+/// Fails when the child has ended.
+fn ensure_alive(child: &OwnedFd) -> Result<()> {
+    let mut ended = [PollFd::new(child.as_fd(), PollFlags::POLLIN)];
+    let count = nix::poll::poll(&mut ended, PollTimeout::ZERO).context("poll")?;
+    ensure!(count == 0, "the process that was to be guarded has ended");
+    Ok(())
+}

@@ -1,0 +1,113 @@
+//! systemd's transient scopes: where systemd manages the cgroups, a session is a unit like
+//! any other (`systemctl status guard-NAME.scope`).
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use zbus::{Connection, Variant};
+
+use super::name::Name;
+
+/// The slice that all of guard's units are in.
+pub const SLICE: &str = "guard.slice";
+
+/// How long systemd may take to start a scope.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Whether systemd manages the cgroups of this host (`sd_booted(3)`).
+#[must_use]
+pub fn is_host_managed() -> bool {
+    Path::new("/run/systemd/system").is_dir()
+}
+
+/// The unit of a session.
+#[must_use]
+pub fn unit(session: &Name) -> String {
+    format!("guard-{session}.scope")
+}
+
+/// Starts a scope with this process in it, whose cgroups below it are ours to make
+/// (`Delegate=`), and returns its cgroup's path from the root of the hierarchy.
+pub async fn start(unit: &str, description: &str, pid: u32) -> Result<PathBuf> {
+    let connection = connect().await?;
+    let properties: Vec<(&str, Variant<'_>)> = vec![
+        ("Description", Variant::from(description)),
+        ("Slice", Variant::from(SLICE)),
+        ("Delegate", Variant::from(true)),
+        ("PIDs", Variant::from(vec![pid])),
+        // A scope whose processes were killed shall not stay behind as failed.
+        ("CollectMode", Variant::from("inactive-or-failed")),
+    ];
+    let none: Vec<(&str, Vec<(&str, Variant<'_>)>)> = Vec::new();
+    connection
+        .call_method(
+            // On the private socket there is no bus, and nobody who reads this.
+            Some("org.freedesktop.systemd1"),
+            "/org/freedesktop/systemd1",
+            Some("org.freedesktop.systemd1.Manager"),
+            "StartTransientUnit",
+            &(unit, "fail", properties, none),
+        )
+        .await
+        .with_context(|| format!("systemd refused to start {unit}"))?;
+    // The answer is a job that is still to be done; it is done when the process is there.
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let cgroup = cgroup_of(pid)?;
+        if cgroup.ends_with(unit) {
+            return Ok(cgroup);
+        }
+        if Instant::now() > deadline {
+            bail!(
+                "systemd did not start {unit} within {} seconds",
+                PATIENCE.as_secs()
+            );
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+/// The system bus; where none is running, systemd's own socket, as `systemctl` does it.
+async fn connect() -> Result<Connection> {
+    let bus = match Connection::system().await {
+        Ok(connection) => return Ok(connection),
+        Err(error) => error,
+    };
+    zbus::connection::Builder::address("unix:path=/run/systemd/private")
+        .p2p()
+        .build()
+        .await
+        .with_context(|| format!("systemd can't be reached, over the system bus ({bus}) or"))
+}
+
+/// The cgroup (version 2) of a process, from the root of the hierarchy.
+pub fn cgroup_of(pid: u32) -> Result<PathBuf> {
+    let file = format!("/proc/{pid}/cgroup");
+    let text = std::fs::read_to_string(&file).with_context(|| file.clone())?;
+    parse(&text).with_context(|| format!("{file} names no cgroup of version 2"))
+}
+
+/// The line `0::PATH` of `/proc/PID/cgroup`.
+fn parse(text: &str) -> Option<PathBuf> {
+    text.lines()
+        .find_map(|line| line.strip_prefix("0::"))
+        .map(PathBuf::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cgroup_of_version_2_is_found_beside_those_of_version_1() {
+        let text = "5:cpu,cpuacct:/x\n1:name=systemd:/y\n0::/guard.slice/guard-a-1.scope\n";
+        assert_eq!(parse(text), Some("/guard.slice/guard-a-1.scope".into()));
+        assert_eq!(parse("1:name=systemd:/y\n"), None);
+    }
+
+    #[test]
+    fn a_sessions_unit_is_named_after_it() {
+        assert_eq!(unit(&Name::new("a-1").unwrap()), "guard-a-1.scope");
+    }
+}
