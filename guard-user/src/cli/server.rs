@@ -29,6 +29,9 @@ pub struct Arguments {
     /// Go into the background, and say on standard output when ready
     #[arg(long, hide = true, conflicts_with = "stay")]
     background: bool,
+    /// Have the programs in the kernel say what they do, in this process's standard error
+    #[arg(long, conflicts_with = "background")]
+    debug: bool,
 }
 
 /// Runs the server until it leaves.
@@ -48,7 +51,7 @@ pub fn run(raw: &Arguments) -> Result<Exit, Failure> {
             )));
         }
     };
-    serve(&paths, lock, raw.stay, || {
+    serve(&paths, lock, raw.stay, raw.debug, || {
         // Without a service manager there is nobody to tell.
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         Ok(())
@@ -77,7 +80,7 @@ fn in_background() -> Exit {
         }
     };
     let mut is_ready = false;
-    let served = serve(&paths, lock, false, || {
+    let served = serve(&paths, lock, false, false, || {
         is_ready = true;
         print!("{READY}");
         std::io::stdout().flush()?;
@@ -109,7 +112,13 @@ fn leave_client() -> Result<()> {
     }
 }
 
-fn serve(paths: &Paths, lock: Lock, stay: bool, ready: impl FnOnce() -> Result<()>) -> Result<()> {
+fn serve(
+    paths: &Paths,
+    lock: Lock,
+    stay: bool,
+    debug: bool,
+    ready: impl FnOnce() -> Result<()>,
+) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(2)
@@ -117,7 +126,7 @@ fn serve(paths: &Paths, lock: Lock, stay: bool, ready: impl FnOnce() -> Result<(
         .context("the event loop can't be made")?;
     let parts = Parts {
         paths: paths.clone(),
-        engines: Box::new(KernelEngines),
+        engines: Box::new(KernelEngines { debug }),
         compiler: Arc::new(Policies::of_this_process()),
         cgroups: Box::new(HostCgroups),
         stay,

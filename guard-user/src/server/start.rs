@@ -157,6 +157,7 @@ impl Server {
             status: None,
             is_ending: false,
         };
+        let of_root = session.state.uid == 0;
         self.open(id, session);
         undo.is_kept = true;
         self.save(id);
@@ -165,7 +166,7 @@ impl Server {
             session: name,
             id,
             server: std::process::id(),
-            warnings: self.warnings(),
+            warnings: self.warnings(of_root),
             notes: ready.notes,
         })
     }
@@ -214,12 +215,18 @@ impl Server {
     }
 
     /// What is to be said aloud before a command starts.
-    fn warnings(&self) -> Vec<String> {
+    fn warnings(&self, of_root: bool) -> Vec<String> {
         let inner = self.inner.borrow();
         let degradations = inner.engine.as_ref().map(|engine| engine.features());
         degradations
             .into_iter()
-            .flat_map(|features| features.degradations)
+            .flat_map(|features| {
+                let of_root = features
+                    .degradations_of_root
+                    .into_iter()
+                    .filter(move |_| of_root);
+                features.degradations.into_iter().chain(of_root)
+            })
             .chain(inner.alarm.clone())
             .collect()
     }
