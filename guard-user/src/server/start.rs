@@ -11,6 +11,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout};
 use super::compiler::{Mistake, Ready, Subject};
 use super::core::{Inner, Refused, Server, Session, fingerprint, log};
 use super::enforcer::Installed;
+use super::proof::Proof;
 use super::protocol::{Response, Start};
 use super::state::{KnownPolicy, SessionState};
 use crate::events::event::Level;
@@ -152,6 +153,10 @@ impl Server {
                 cgroup,
                 log,
                 mounts,
+                proof: Proof::Expected {
+                    actor: pid,
+                    target: std::process::id(),
+                },
             },
             is_awaited: true,
             status: None,
