@@ -170,7 +170,11 @@ impl Config {
             }
         };
         let session = started.session;
-        for note in &started.notes {
+        for warning in &started.warnings {
+            say(warning);
+        }
+        // Nobody chose the default policy, so there is nothing to be surprised at.
+        for note in started.notes.iter().filter(|_| !self.policies.is_empty()) {
             say(note);
         }
         if std::io::stderr().is_terminal() {

@@ -130,8 +130,6 @@ impl Server {
         cgroup.attach(pid)?;
         self.check_label(id, pid, child).await?;
 
-        let mut notes = self.notes();
-        notes.extend(ready.notes.iter().cloned());
         let log = self.inner.borrow_mut().feed.open(&name);
         let session = Session {
             state: SessionState {
@@ -167,7 +165,8 @@ impl Server {
             session: name,
             id,
             server: std::process::id(),
-            notes,
+            warnings: self.warnings(),
+            notes: ready.notes,
         })
     }
 
@@ -215,7 +214,7 @@ impl Server {
     }
 
     /// What is to be said aloud before a command starts.
-    fn notes(&self) -> Vec<String> {
+    fn warnings(&self) -> Vec<String> {
         let inner = self.inner.borrow();
         let degradations = inner.engine.as_ref().map(|engine| engine.features());
         degradations
