@@ -28,8 +28,8 @@ fn dispatch(arguments: &[&str]) -> anyhow::Result<ExitCode> {
     match arguments {
         ["list", rest @ ..] => list(rest),
         ["run", boot, name] => run(boot.parse()?, name),
-        ["bench", boot, image] => {
-            bench::run(boot.parse()?, image.parse()?)?;
+        ["bench", rest @ ..] => {
+            bench::main(rest)?;
             Ok(ExitCode::SUCCESS)
         }
         _ => bail!(
