@@ -16,6 +16,7 @@ use crate::server::host::HostCgroups;
 use crate::server::kernel::KernelEngines;
 use crate::server::paths::Paths;
 use crate::server::policies::Policies;
+use crate::session::raw;
 
 /// Run the server that holds the sessions
 ///
@@ -37,6 +38,7 @@ pub struct Arguments {
 /// Runs the server until it leaves.
 pub fn run(raw: &Arguments) -> Result<Exit, Failure> {
     super::require_root()?;
+    raw::keep_heap_small();
     if raw.background {
         return Ok(in_background());
     }

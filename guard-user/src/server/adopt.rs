@@ -16,6 +16,7 @@ use crate::events::log::Log;
 use crate::events::time::Time;
 use crate::session::cgroup::SessionCgroup;
 use crate::session::name::Name;
+use crate::session::raw::trim_heap;
 
 impl Server {
     /// Takes over the engine that is pinned, if any, and its sessions.
@@ -30,6 +31,7 @@ impl Server {
             if let Some(session) = engine.session_of(std::process::id())? {
                 bail!("this is session #{session} of guard; a server can't run inside one");
             }
+            trim_heap();
             self.take_over(engine)?;
             live = self.with_engine(|engine| engine.sessions())?;
         }

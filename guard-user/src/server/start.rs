@@ -118,7 +118,11 @@ impl Server {
             mounts: mounts.clone(),
         };
         let compiled = self.compile(subject).await?;
-        let (ready, fingerprint) = compiled.map_err(|mistake| Refused::usage(mistake.message))?;
+        let (ready, fingerprint) = compiled.map_err(|Mistake { message, .. }| {
+            Refused::usage(format!(
+                "The policy has a mistake, so nothing was started.\n{message}"
+            ))
+        })?;
         self.arm()?;
         let policy = self.with_engine(|engine| engine.install(&ready.compiled))?;
         undo.done.policy = Some(policy);
