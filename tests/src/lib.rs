@@ -11,5 +11,6 @@ pub mod boot;
 pub mod context;
 pub mod init;
 mod lifecycle;
+pub mod promise;
 pub mod registry;
 mod support;

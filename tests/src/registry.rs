@@ -64,11 +64,15 @@ impl std::fmt::Display for Skip {
 impl std::error::Error for Skip {}
 
 /// Every test there is, in the order in which they run.
-pub fn all() -> Vec<&'static Test> {
-    [MACHINE, attacks::TESTS, lifecycle::TESTS]
-        .into_iter()
-        .flatten()
-        .collect()
+pub fn all() -> impl Iterator<Item = &'static Test> {
+    [
+        MACHINE,
+        crate::promise::TESTS,
+        attacks::TESTS,
+        lifecycle::TESTS,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// A test for the small image on every boot on which guard enforces.
@@ -81,6 +85,7 @@ pub const fn enforcing(name: &'static str, run: fn(&mut Context) -> anyhow::Resu
     }
 }
 
+/// The tests of the machine itself.
 const MACHINE: &[Test] = &[
     Test {
         name: "machine::kernel_is_of_the_series_asked_for",

@@ -132,9 +132,9 @@ fn proof(is_hopeless: bool) -> Check {
         );
     }
     match client::converse(&Paths::system(), try_session) {
-        Ok(notes) => {
+        Ok(warnings) => {
             let found = ["a session was started in which a signal was refused".to_owned()];
-            let found: Vec<_> = found.into_iter().chain(notes).collect();
+            let found: Vec<_> = found.into_iter().chain(warnings).collect();
             check(State::Met, found.join("; "), None)
         }
         Err(failure) => check(
@@ -145,7 +145,7 @@ fn proof(is_hopeless: bool) -> Check {
     }
 }
 
-/// Starts a session with a command that does nothing, and says what its start had to say.
+/// Starts a session with a command that does nothing, and says what cannot be enforced.
 /// Its process proves that a forbidden signal is refused before it executes the command.
 fn try_session(mut connection: Connection) -> Result<Vec<String>, Outcome> {
     let stem = "doctor";
@@ -184,7 +184,7 @@ fn try_session(mut connection: Connection) -> Result<Vec<String>, Outcome> {
         remaining: Remaining::Leave,
     };
     client::ask_on(connection, &finish)?;
-    Ok(started.notes)
+    Ok(started.warnings)
 }
 
 /// Looks, before a session, for what makes enforcement impossible, and says why and what

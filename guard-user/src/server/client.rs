@@ -117,7 +117,10 @@ pub struct Started {
     pub session: Name,
     /// The server's process, on which the child proves that it is guarded.
     pub server: Pid,
-    /// What is to be said aloud before the command starts, a sentence each.
+    /// What cannot be enforced here, a sentence each: to be said aloud before the command
+    /// starts.
+    pub warnings: Vec<String>,
+    /// What may surprise about the policy.
     pub notes: Vec<String>,
 }
 
@@ -128,11 +131,13 @@ pub fn start(connection: &mut Connection, start: Start, child: &Held) -> Result<
         Response::Started {
             session,
             server,
+            warnings,
             notes,
             ..
         } => Ok(Started {
             session,
             server: Pid::from_raw(server as i32),
+            warnings,
             notes,
         }),
         response => Err(unexpected(&response).into()),

@@ -109,7 +109,10 @@ pub enum Response {
         id: u32,
         /// The server's process, on which the child proves that it is guarded.
         server: u32,
-        /// What is to be said aloud before the command starts, a sentence each.
+        /// What cannot be enforced here, a sentence each: to be said aloud before the command
+        /// starts.
+        warnings: Vec<String>,
+        /// What may surprise about the policy.
         notes: Vec<String>,
     },
     /// The command's end has been taken note of.

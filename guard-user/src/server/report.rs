@@ -1,5 +1,7 @@
 //! What `guard status` shows, put together.
 
+use std::rc::Rc;
+
 use guard_ebpf::operation::{Operation, Verdict};
 use guard_ebpf::session::Counters;
 
@@ -8,7 +10,9 @@ use super::protocol::{Count, SessionStatus, Status};
 
 impl Server {
     /// What there is now.
-    pub(super) fn status(&self) -> Status {
+    pub(super) fn status(self: &Rc<Self>) -> Status {
+        // What was counted and what was read should be of one moment.
+        self.drain();
         let inner = self.inner.borrow();
         Status {
             server: std::process::id(),
@@ -26,12 +30,13 @@ impl Server {
 }
 
 fn session_status(inner: &Inner, id: u32, session: &Session) -> SessionStatus {
-    let counters = inner
+    let mut counters = inner
         .engine
         .as_ref()
         .and_then(|engine| engine.counters(id).ok())
         .unwrap_or_default();
     let state = &session.state;
+    state.proof.subtract_from(&mut counters);
     SessionStatus {
         name: state.name.clone(),
         id,
