@@ -50,7 +50,7 @@ pub fn run(raw: &Arguments) -> Result<Exit, Failure> {
             )));
         }
     };
-    serve(&paths, lock, raw.stay, || {
+    serve(&paths, lock, Way::Foreground { stay: raw.stay }, || {
         // Without a service manager there is nobody to tell.
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         Ok(())
@@ -79,7 +79,7 @@ fn in_background() -> Exit {
         }
     };
     let mut is_ready = false;
-    let served = serve(&paths, lock, false, || {
+    let served = serve(&paths, lock, Way::Background, || {
         is_ready = true;
         print!("{READY}");
         std::io::stdout().flush()?;
@@ -111,7 +111,19 @@ fn leave_client() -> Result<()> {
     }
 }
 
-fn serve(paths: &Paths, lock: Lock, stay: bool, ready: impl FnOnce() -> Result<()>) -> Result<()> {
+/// How a server was started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// By a person or a service manager.
+    Foreground {
+        /// Whether it stays when nothing is left to do.
+        stay: bool,
+    },
+    /// By a client.
+    Background,
+}
+
+fn serve(paths: &Paths, lock: Lock, way: Way, ready: impl FnOnce() -> Result<()>) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(2)
@@ -122,7 +134,8 @@ fn serve(paths: &Paths, lock: Lock, stay: bool, ready: impl FnOnce() -> Result<(
         engines: Box::new(KernelEngines),
         compiler: Arc::new(Policies::of_this_process()),
         cgroups: Box::new(HostCgroups),
-        stay,
+        stay: way == Way::Foreground { stay: true },
+        background: way == Way::Background,
     };
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, daemon::run(parts, lock, ready))
