@@ -8,4 +8,5 @@ pub mod bench;
 pub mod boot;
 pub mod context;
 pub mod init;
+pub mod promise;
 pub mod registry;

@@ -28,8 +28,8 @@ fn dispatch(arguments: &[&str]) -> anyhow::Result<ExitCode> {
     match arguments {
         ["list", rest @ ..] => list(rest),
         ["run", boot, name] => run(boot.parse()?, name),
-        ["bench", boot, image] => {
-            bench::run(boot.parse()?, image.parse()?)?;
+        ["bench", rest @ ..] => {
+            bench::main(rest)?;
             Ok(ExitCode::SUCCESS)
         }
         _ => bail!(
@@ -62,7 +62,6 @@ fn list(options: &[&str]) -> anyhow::Result<ExitCode> {
 /// Runs one test in this process. The status and the file tell the init what came of it.
 fn run(boot: Boot, name: &str) -> anyhow::Result<ExitCode> {
     let test = registry::all()
-        .iter()
         .find(|test| test.name == name)
         .with_context(|| format!("no test is called `{name}`"))?;
     let Err(error) = (test.run)(&mut Context { boot }) else {

@@ -62,28 +62,31 @@ impl std::fmt::Display for Skip {
 impl std::error::Error for Skip {}
 
 /// Every test there is.
-pub fn all() -> &'static [Test] {
-    &[
-        Test {
-            name: "machine::kernel_is_of_the_series_asked_for",
-            kernels: Kernels::All,
-            image: Image::Small,
-            run: kernel_is_of_the_series_asked_for,
-        },
-        Test {
-            name: "machine::bpf_is_in_the_lsm_list_where_it_should_be",
-            kernels: Kernels::All,
-            image: Image::Small,
-            run: bpf_is_in_the_lsm_list_where_it_should_be,
-        },
-        Test {
-            name: "machine::full_image_has_real_programs",
-            kernels: Kernels::Only(6, 12),
-            image: Image::Full,
-            run: full_image_has_real_programs,
-        },
-    ]
+pub fn all() -> impl Iterator<Item = &'static Test> {
+    [MACHINE, crate::promise::TESTS].into_iter().flatten()
 }
+
+/// The tests of the machine itself.
+const MACHINE: &[Test] = &[
+    Test {
+        name: "machine::kernel_is_of_the_series_asked_for",
+        kernels: Kernels::All,
+        image: Image::Small,
+        run: kernel_is_of_the_series_asked_for,
+    },
+    Test {
+        name: "machine::bpf_is_in_the_lsm_list_where_it_should_be",
+        kernels: Kernels::All,
+        image: Image::Small,
+        run: bpf_is_in_the_lsm_list_where_it_should_be,
+    },
+    Test {
+        name: "machine::full_image_has_real_programs",
+        kernels: Kernels::Only(6, 12),
+        image: Image::Full,
+        run: full_image_has_real_programs,
+    },
+];
 
 fn kernel_is_of_the_series_asked_for(context: &mut Context) -> anyhow::Result<()> {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease")?;

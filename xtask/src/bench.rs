@@ -56,16 +56,51 @@ pub fn main(arguments: &Arguments) -> anyhow::Result<ExitCode> {
             label: "-bench",
             ..Plan::new(json!({ "steps": { "steps": [{ "argv": ["/bin/sh", "-c", line] }] } }))
         };
-        let mut table = Table::default();
+        let mut tables = Tables::default();
         let machine = boot::prepare(&name, &kernel, &plan, &guest)?;
-        let status = vm::status(&machine, |line| table.take(line))?;
-        println!("\n### Linux {}\n\n{}", kernel.version, table.markdown());
-        if status != 0 || table.rows.is_empty() {
+        let status = vm::status(&machine, |line| tables.take(line))?;
+        println!("\n### Linux {}\n\n{}", kernel.version, tables.markdown());
+        if status != 0 || tables.0.is_empty() {
             eprintln!("{name}: the measurements ended with status {status}");
             code = ExitCode::FAILURE;
         }
     }
+    let size = std::fs::metadata(&guest.guard)?.len();
+    println!("\nThe program `guard`, one file: {size} bytes.");
     Ok(code)
+}
+
+/// Tables by name, in the order of their first line.
+#[derive(Debug, Default)]
+struct Tables(Vec<(String, Table)>);
+
+impl Tables {
+    /// Takes in a line like
+    /// `{"table":"calls","measure":"kill","case":"no guard","value":1453}`.
+    fn take(&mut self, line: &Value) {
+        let (Some(name), Some(measure), Some(case)) = (
+            line["table"].as_str(),
+            line["measure"].as_str(),
+            line["case"].as_str(),
+        ) else {
+            return;
+        };
+        let at = self
+            .0
+            .iter()
+            .position(|(known, _)| known == name)
+            .unwrap_or_else(|| {
+                self.0.push((name.to_owned(), Table::default()));
+                self.0.len() - 1
+            });
+        let value = line["value"].as_u64().unwrap_or_default();
+        self.0[at].1.put(measure, case, value);
+    }
+
+    fn markdown(&self) -> String {
+        let tables = self.0.iter().map(|(name, table)| table.markdown(name));
+        tables.collect::<Vec<_>>().join("\n\n")
+    }
 }
 
 /// Figures by what was measured and in which case.
@@ -74,20 +109,11 @@ struct Table {
     /// In the order of their first line.
     cases: Vec<String>,
     /// In the order of their first line.
-    rows: Vec<(String, BTreeMap<String, String>)>,
+    rows: Vec<(String, BTreeMap<String, u64>)>,
 }
 
 impl Table {
-    /// Takes in a line like `{"measure":"kill","case":"no guard","value":1453,"unit":"ns"}`.
-    fn take(&mut self, line: &Value) {
-        let (Some(measure), Some(case)) = (line["measure"].as_str(), line["case"].as_str()) else {
-            return;
-        };
-        let unit = line["unit"].as_str().unwrap_or("instructions");
-        let value = match unit {
-            "instructions" => line["value"].to_string(),
-            unit => format!("{} {unit}", line["value"]),
-        };
+    fn put(&mut self, measure: &str, case: &str, value: u64) {
         if !self.cases.iter().any(|known| known == case) {
             self.cases.push(case.to_owned());
         }
@@ -95,25 +121,42 @@ impl Table {
             self.rows.push((measure.to_owned(), BTreeMap::new()));
         }
         for (_, values) in self.rows.iter_mut().filter(|(known, _)| known == measure) {
-            values.insert(case.to_owned(), value.clone());
+            values.insert(case.to_owned(), value);
         }
     }
 
-    fn markdown(&self) -> String {
+    fn markdown(&self, name: &str) -> String {
         let mut lines = vec![
-            format!("| instructions | {} |", self.cases.join(" | ")),
+            format!("| {name} | {} |", self.cases.join(" | ")),
             format!("|---|{}", "---:|".repeat(self.cases.len())),
         ];
         for (measure, values) in &self.rows {
             let cells: Vec<_> = self
                 .cases
                 .iter()
-                .map(|case| values.get(case).map_or("", String::as_str))
+                .map(|case| {
+                    values
+                        .get(case)
+                        .map_or_else(String::new, |value| grouped(*value))
+                })
                 .collect();
             lines.push(format!("| {measure} | {} |", cells.join(" | ")));
         }
         lines.join("\n")
     }
+}
+
+/// A number with its thousands apart.
+fn grouped(value: u64) -> String {
+    let digits = value.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
 }
 
 #[cfg(test)]
@@ -122,18 +165,21 @@ mod tests {
 
     #[test]
     fn lines_become_a_table() {
-        let mut table = Table::default();
-        for (measure, case, value) in [
-            ("kill", "none", 10),
-            ("fork", "none", 90),
-            ("kill", "guard", 12),
+        let mut tables = Tables::default();
+        for (table, measure, case, value) in [
+            ("calls", "kill", "none", 10),
+            ("calls", "fork", "none", 90_000),
+            ("calls", "kill", "guard", 12),
+            ("guard", "start", "figure", 1_234_567),
         ] {
-            table.take(&json!({ "measure": measure, "case": case, "value": value }));
+            tables
+                .take(&json!({ "table": table, "measure": measure, "case": case, "value": value }));
         }
-        table.take(&json!({ "exit": 0 }));
+        tables.take(&json!({ "exit": 0 }));
         assert_eq!(
-            table.markdown(),
-            "| instructions | none | guard |\n|---|---:|---:|\n| kill | 10 | 12 |\n| fork | 90 |  |"
+            tables.markdown(),
+            "| calls | none | guard |\n|---|---:|---:|\n| kill | 10 | 12 |\n\
+             | fork | 90,000 |  |\n\n| guard | figure |\n|---|---:|\n| start | 1,234,567 |"
         );
     }
 }

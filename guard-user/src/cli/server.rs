@@ -30,6 +30,9 @@ pub struct Arguments {
     /// Go into the background, and say on standard output when ready
     #[arg(long, hide = true, conflicts_with = "stay")]
     background: bool,
+    /// Have the programs in the kernel say what they do, in this process's standard error
+    #[arg(long, conflicts_with = "background")]
+    debug: bool,
 }
 
 /// Runs the server until it leaves.
@@ -50,7 +53,11 @@ pub fn run(raw: &Arguments) -> Result<Exit, Failure> {
             )));
         }
     };
-    serve(&paths, lock, Way::Foreground { stay: raw.stay }, || {
+    let way = Way::Foreground {
+        stay: raw.stay,
+        debug: raw.debug,
+    };
+    serve(&paths, lock, way, || {
         // Without a service manager there is nobody to tell.
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         Ok(())
@@ -118,6 +125,8 @@ enum Way {
     Foreground {
         /// Whether it stays when nothing is left to do.
         stay: bool,
+        /// Whether the programs send debug messages.
+        debug: bool,
     },
     /// By a client.
     Background,
@@ -131,10 +140,12 @@ fn serve(paths: &Paths, lock: Lock, way: Way, ready: impl FnOnce() -> Result<()>
         .context("the event loop can't be made")?;
     let parts = Parts {
         paths: paths.clone(),
-        engines: Box::new(KernelEngines),
+        engines: Box::new(KernelEngines {
+            debug: matches!(way, Way::Foreground { debug: true, .. }),
+        }),
         compiler: Arc::new(Policies::of_this_process()),
         cgroups: Box::new(HostCgroups),
-        stay: way == Way::Foreground { stay: true },
+        stay: matches!(way, Way::Foreground { stay: true, .. }),
         background: way == Way::Background,
     };
     let local = tokio::task::LocalSet::new();

@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use super::core::{Server, Session, log};
 use super::enforcer::Installed;
 use super::paths::Paths;
+use super::proof::Proof;
 use super::state::{self, KnownPolicy, SessionState};
 use crate::events::event::Level;
 use crate::events::log::Log;
@@ -126,5 +127,7 @@ fn unknown(id: u32, paths: &Paths) -> Result<SessionState> {
         },
         log: log.path().to_owned(),
         mounts: String::new(),
+        // Whether it was seen is lost with the state.
+        proof: Proof::Missed,
     })
 }

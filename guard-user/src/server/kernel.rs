@@ -16,8 +16,11 @@ use crate::system::mounts::{Mount, Mounts};
 const BPFFS: &str = "/sys/fs/bpf";
 
 /// The engine that is pinned in bpffs, or will be.
-#[derive(Clone, Copy, Debug)]
-pub struct KernelEngines;
+#[derive(Clone, Copy, Debug, Default)]
+pub struct KernelEngines {
+    /// Have the programs send debug messages to the server's log.
+    pub debug: bool,
+}
 
 impl Engines for KernelEngines {
     fn open(&self) -> Result<Option<Box<dyn Enforcer>>> {
@@ -26,7 +29,7 @@ impl Engines for KernelEngines {
 
     fn load(&self) -> Result<Box<dyn Enforcer>> {
         mount_bpffs()?;
-        Ok(Box::new(Engine::load(&LoadOptions::default())?))
+        Ok(Box::new(Engine::load(&LoadOptions { debug: self.debug })?))
     }
 }
 
@@ -61,6 +64,7 @@ impl Enforcer for Engine {
             kernel: features.kernel.clone(),
             details: serde_json::to_value(features).unwrap_or_default(),
             degradations: features.degradations.clone(),
+            degradations_of_root: features.degradations_of_root.clone(),
         }
     }
 
