@@ -38,6 +38,7 @@ pub fn main(arguments: &[&str]) -> anyhow::Result<()> {
 fn machine(image: Image) -> anyhow::Result<()> {
     // What the kernel does in the background after its start has come to its end then.
     sleep(Duration::from_secs(10));
+    subject::lie_still()?;
     subject::prepare()?;
     let outsider = Outsider::start()?;
     calls::start("nothing loaded", &outsider)?;

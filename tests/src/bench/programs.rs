@@ -3,12 +3,10 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, ensure};
-use nix::libc;
 
 use super::{clock, line};
 
@@ -59,16 +57,6 @@ fn run(argv: &[&str], dir: &str) -> anyhow::Result<()> {
         .env("HOME", DIR)
         .stdin(Stdio::null())
         .stdout(Stdio::null());
-    // SAFETY: one system call between fork and exec.
-    unsafe {
-        // Where things lie in memory decides how long searches and page faults take.
-        command.pre_exec(
-            || match libc::personality(libc::ADDR_NO_RANDOMIZE as libc::c_ulong) {
-                -1 => Err(std::io::Error::last_os_error()),
-                _ => Ok(()),
-            },
-        );
-    }
     let status = command
         .status()
         .with_context(|| format!("failed to run {}", argv[0]))?;
