@@ -19,6 +19,7 @@ use core::ptr::read_volatile;
 use aya_ebpf::helpers::generated::bpf_seq_write;
 use aya_ebpf::macros::{btf_tracepoint, lsm};
 use aya_ebpf::programs::{BtfTracePointContext, LsmContext};
+use aya_log_ebpf::{debug, warn};
 use guard_ebpf::kernel::ProgramId;
 use guard_ebpf::record::Member;
 use guard_ebpf::session::{Counters, Label};
@@ -110,10 +111,13 @@ pub fn task_alloc(context: LsmContext) -> i32 {
     }
     let session = session_of(Task::current());
     if session == 0 || label(Task::from_argument(arguments.get(0)), session) {
-        0
-    } else {
-        EAGAIN
+        return 0;
     }
+    warn!(
+        &context,
+        "a task of session {} could not be labelled: its fork fails", session
+    );
+    EAGAIN
 }
 
 /// Counts the tasks that are left.
@@ -131,6 +135,7 @@ pub fn task_free(context: LsmContext) -> i32 {
         && add(&mut counters.tasks, u64::MAX) == 1
     {
         report::ended(session);
+        debug!(&context, "the last task of session {} has ended", session);
     }
     0
 }
@@ -163,7 +168,14 @@ pub fn cgroup_attach_task(context: BtfTracePointContext) -> i32 {
         // SAFETY: sessions' cgroups are removed after their last process.
         if let Some(&session) = unsafe { CGROUPS.get(here.id()) } {
             if own_session(task) == 0 {
-                label(task, session);
+                let labelled = u32::from(label(task, session));
+                debug!(
+                    &context,
+                    "process {} was moved into session {}: labelled {}",
+                    task.pid(),
+                    session,
+                    labelled
+                );
             }
             return 0;
         }

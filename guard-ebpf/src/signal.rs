@@ -13,6 +13,7 @@
 use aya_ebpf::helpers::generated::bpf_send_signal;
 use aya_ebpf::macros::lsm;
 use aya_ebpf::programs::LsmContext;
+use aya_log_ebpf::warn;
 use guard_ebpf::kernel::ProgramId;
 use guard_ebpf::operation::Operation;
 use guard_ebpf::session::Owner;
@@ -80,6 +81,11 @@ pub fn file_set_fowner(context: LsmContext) -> i32 {
         comm: current.comm(),
     };
     if OWNERS.insert(file, owner, 0).is_err() {
+        warn!(
+            &context,
+            "no room to remember whose signal a file sends: killing {}",
+            current.pid()
+        );
         // SAFETY: sends to the task that runs.
         unsafe { bpf_send_signal(SIGKILL) };
     }

@@ -232,14 +232,14 @@ impl Config {
             return Err(unexpected(&answer));
         };
         if left > 0 {
-            let (processes, they) = if left == 1 {
-                ("1 other process", "it stays")
+            let others = if left == 1 {
+                "another process still runs; it stays".to_owned()
             } else {
-                (&*format!("{left} other processes"), "they stay")
+                format!("{left} other processes still run; they stay")
             };
             say(&format!(
-                "{processes} of session {session} still run; {they} guarded until the end, or \
-                 until: sudo guard stop {session}"
+                "of session {session}, {others} guarded until the end, or until: sudo guard stop \
+                 {session}"
             ));
         }
         if let Some(summary) = summary {

@@ -16,6 +16,7 @@ use crate::server::host::HostCgroups;
 use crate::server::kernel::KernelEngines;
 use crate::server::paths::Paths;
 use crate::server::policies::Policies;
+use crate::session::raw;
 
 /// Run the server that holds the sessions
 ///
@@ -29,11 +30,15 @@ pub struct Arguments {
     /// Go into the background, and say on standard output when ready
     #[arg(long, hide = true, conflicts_with = "stay")]
     background: bool,
+    /// Have the programs in the kernel say what they do, in this process's standard error
+    #[arg(long, conflicts_with = "background")]
+    debug: bool,
 }
 
 /// Runs the server until it leaves.
 pub fn run(raw: &Arguments) -> Result<Exit, Failure> {
     super::require_root()?;
+    raw::keep_heap_small();
     if raw.background {
         return Ok(in_background());
     }
@@ -48,7 +53,7 @@ pub fn run(raw: &Arguments) -> Result<Exit, Failure> {
             )));
         }
     };
-    serve(&paths, lock, raw.stay, || {
+    serve(&paths, lock, raw.stay, raw.debug, || {
         // Without a service manager there is nobody to tell.
         let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
         Ok(())
@@ -77,7 +82,7 @@ fn in_background() -> Exit {
         }
     };
     let mut is_ready = false;
-    let served = serve(&paths, lock, false, || {
+    let served = serve(&paths, lock, false, false, || {
         is_ready = true;
         print!("{READY}");
         std::io::stdout().flush()?;
@@ -109,7 +114,13 @@ fn leave_client() -> Result<()> {
     }
 }
 
-fn serve(paths: &Paths, lock: Lock, stay: bool, ready: impl FnOnce() -> Result<()>) -> Result<()> {
+fn serve(
+    paths: &Paths,
+    lock: Lock,
+    stay: bool,
+    debug: bool,
+    ready: impl FnOnce() -> Result<()>,
+) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(2)
@@ -117,7 +128,7 @@ fn serve(paths: &Paths, lock: Lock, stay: bool, ready: impl FnOnce() -> Result<(
         .context("the event loop can't be made")?;
     let parts = Parts {
         paths: paths.clone(),
-        engines: Box::new(KernelEngines),
+        engines: Box::new(KernelEngines { debug }),
         compiler: Arc::new(Policies::of_this_process()),
         cgroups: Box::new(HostCgroups),
         stay,

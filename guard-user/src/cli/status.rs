@@ -92,6 +92,13 @@ fn shown(status: &Status, now: Time) -> String {
         for degradation in &engine.degradations {
             let _ = writeln!(text, "Not enforced here: {}", plain(degradation));
         }
+        for degradation in &engine.degradations_of_root {
+            let _ = writeln!(
+                text,
+                "Not enforced here on sessions of root: {}",
+                plain(degradation)
+            );
+        }
     }
     text
 }
@@ -212,6 +219,7 @@ mod tests {
                 kernel: "6.12.1".into(),
                 details: serde_json::Value::Null,
                 degradations: vec!["x can't be refused".into()],
+                degradations_of_root: Vec::new(),
             }),
             alarm: None,
             sessions: vec![SessionStatus {

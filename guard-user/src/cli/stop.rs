@@ -66,8 +66,12 @@ impl Config {
         };
         match client::ask(&paths, &request)? {
             Response::Stopped { processes, left: 0 } => {
+                let had = match processes {
+                    1 => "1 process".to_owned(),
+                    _ => format!("{processes} processes"),
+                };
                 print(&format!(
-                    "Session {} has ended; it had {processes} processes.\n",
+                    "Session {} has ended; it had {had}.\n",
                     self.session
                 ))?;
                 Ok(Exit::Success)

@@ -15,7 +15,7 @@ use guard_ebpf::abi::ABI_VERSION;
 use guard_ebpf::kernel::{Attach, PROGRAMS, Program};
 
 use super::kernel::{BTF_PATH, Kernel, release};
-use super::{Features, maps};
+use super::{Features, debug, maps};
 
 /// The programs, as `build.rs` built them.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(env!("GUARD_PROGRAMS"));
@@ -66,8 +66,14 @@ pub fn load(options: LoadOptions) -> Result<Features> {
     let btf = sparse(&kernel)?;
     let building = Path::new(PIN_ROOT).join(format!("loading-{}", std::process::id()));
     let attempt = |explain| {
-        let result = load_object(&kernel, options, explain)
-            .and_then(|mut object| attach_and_pin(&mut object, &btf, &building));
+        let result = load_object(&kernel, options, explain).and_then(|mut object| {
+            attach_and_pin(&mut object, &btf, &building)?;
+            if options.debug {
+                debug::follow(&mut object)
+            } else {
+                Ok(())
+            }
+        });
         if result.is_err() {
             // The error is what matters; what is left is removed as far as that goes.
             let _ = remove(&building);

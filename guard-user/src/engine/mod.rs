@@ -4,6 +4,7 @@
 //! counters and records.
 
 mod btf;
+mod debug;
 mod install;
 mod kernel;
 mod load;
@@ -40,10 +41,22 @@ pub struct Features {
     pub hooks: Vec<(&'static str, &'static str)>,
     /// What cannot be enforced here, in whole sentences.
     pub degradations: Vec<String>,
+    /// What cannot be enforced here on sessions of root.
+    pub degradations_of_root: Vec<String>,
 }
 
 impl Features {
     fn new(kernel: String, looked_up: &kernel::Kernel) -> Self {
+        let mut degradations_of_root = Vec::new();
+        // `may_access_mm` asks for CAP_PERFMON when the LSM has refused, from 6.15 on.
+        if looked_up.perfmon_reads {
+            degradations_of_root.push(
+                "Linux lets a process with CAP_PERFMON (so every process of root) read the \
+                 environment and the memory map of other processes even where guard refuses it \
+                 and says so; run the session as an ordinary user to keep it from that"
+                    .to_owned(),
+            );
+        }
         Self {
             kernel,
             identity: if looked_up.labels_in_table {
@@ -56,6 +69,7 @@ impl Features {
                 .map(|program| (program.hook, program.purpose))
                 .collect(),
             degradations: Vec::new(),
+            degradations_of_root,
         }
     }
 }

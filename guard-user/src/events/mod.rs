@@ -35,4 +35,4 @@ pub mod time;
 #[cfg(test)]
 mod samples;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;

@@ -9,12 +9,14 @@ use anyhow::{Context, Result, bail};
 use super::core::{Server, Session, log};
 use super::enforcer::Installed;
 use super::paths::Paths;
+use super::proof::Proof;
 use super::state::{self, KnownPolicy, SessionState};
 use crate::events::event::Level;
 use crate::events::log::Log;
 use crate::events::time::Time;
 use crate::session::cgroup::SessionCgroup;
 use crate::session::name::Name;
+use crate::session::raw::trim_heap;
 
 impl Server {
     /// Takes over the engine that is pinned, if any, and its sessions.
@@ -29,6 +31,7 @@ impl Server {
             if let Some(session) = engine.session_of(std::process::id())? {
                 bail!("this is session #{session} of guard; a server can't run inside one");
             }
+            trim_heap();
             self.take_over(engine)?;
             live = self.with_engine(|engine| engine.sessions())?;
         }
@@ -124,5 +127,7 @@ fn unknown(id: u32, paths: &Paths) -> Result<SessionState> {
         },
         log: log.path().to_owned(),
         mounts: String::new(),
+        // Whether it was seen is lost with the state.
+        proof: Proof::Missed,
     })
 }

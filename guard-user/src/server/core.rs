@@ -25,6 +25,7 @@ use crate::cli::output::sentence;
 use crate::events::event::Level;
 use crate::session::cgroup::SessionCgroup;
 use crate::session::name::Name;
+use crate::session::raw::trim_heap;
 
 /// How many policies of a session records may still name.
 pub(super) const KNOWN_POLICIES: usize = 8;
@@ -176,6 +177,7 @@ impl Server {
             .engines
             .load()
             .context("guard can't be loaded into the kernel (`guard doctor` says more)")?;
+        trim_heap();
         self.take_over(engine)
     }
 

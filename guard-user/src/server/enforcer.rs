@@ -29,6 +29,9 @@ pub struct Features {
     pub details: serde_json::Value,
     /// What cannot be enforced on this kernel, a sentence each.
     pub degradations: Vec<String>,
+    /// What cannot be enforced on this kernel on sessions of root.
+    #[serde(default)]
+    pub degradations_of_root: Vec<String>,
 }
 
 /// An engine: loaded, attached and pinned.

@@ -1,14 +1,12 @@
 //! Events on their way out: from the pipeline to logs, summaries and followers.
 
 use std::cell::Cell;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
-use std::mem::offset_of;
 use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Instant;
 
-use guard_ebpf::record::Header;
 use guard_ebpf::session::Counters;
 use tokio::sync::mpsc;
 
@@ -21,7 +19,6 @@ use crate::events::history::read_since;
 use crate::events::log::Log;
 use crate::events::machine::Machine;
 use crate::events::pipeline::{Names, Pipeline, Pushed};
-use crate::events::record::Record;
 use crate::events::summary::Summary;
 use crate::events::time::Time;
 use crate::policy::compiled::RuleInfo;
@@ -36,8 +33,6 @@ pub(super) struct Feed {
     directory: PathBuf,
     books: HashMap<String, Book>,
     followers: Vec<Follower>,
-    /// Sessions whose first process has proved that it is refused what it must be.
-    proved: HashSet<u32>,
 }
 
 /// What is kept of a session.
@@ -87,15 +82,11 @@ impl Feed {
             directory: paths.log.clone(),
             books: HashMap::new(),
             followers: Vec::new(),
-            proved: HashSet::new(),
         }
     }
 
     /// Takes a record; the session whose last task has ended, when it says so.
     pub fn push(&mut self, record: &[u8], sessions: &BTreeMap<u32, Session>) -> Option<u32> {
-        if self.is_proof(record) {
-            return None;
-        }
         match self
             .pipeline
             .push(record, Instant::now(), &Living(sessions))
@@ -106,20 +97,6 @@ impl Feed {
                 None
             }
             _ => None,
-        }
-    }
-
-    /// Whether a record is of the signal by which each session's first process proves, once,
-    /// that it is guarded. It is no news to anybody.
-    fn is_proof(&mut self, record: &[u8]) -> bool {
-        if record.get(offset_of!(Header, signal)) != Some(&(libc::SIGURG as u8)) {
-            return false;
-        }
-        match Record::decode(record) {
-            Ok(Record::Process { what, target, .. }) => {
-                target.pid == std::process::id() && self.proved.insert(what.session)
-            }
-            _ => false,
         }
     }
 
@@ -174,7 +151,6 @@ impl Feed {
             book.summary.add(&event);
         }
         self.pipeline.adopt(state.id, book.summary.lost());
-        self.proved.insert(state.id);
         self.books.insert(state.name.to_string(), book);
         self.session(state, SessionStep::Adopted, None);
     }
@@ -246,7 +222,6 @@ impl Feed {
     pub fn forget(&mut self, id: u32, name: &Name) -> Option<String> {
         let summary = self.summary(id, name);
         self.pipeline.forget(id);
-        self.proved.remove(&id);
         if let Some(mut book) = self.books.remove(name.as_str())
             && let Some(body) = book.log.close()
         {

@@ -10,8 +10,11 @@ use crate::engine::{self, Engine, LoadOptions, Records};
 use crate::policy::compiled::Compiled;
 
 /// The engine that is pinned in bpffs, or will be.
-#[derive(Clone, Copy, Debug)]
-pub struct KernelEngines;
+#[derive(Clone, Copy, Debug, Default)]
+pub struct KernelEngines {
+    /// Have the programs send debug messages to the server's log.
+    pub debug: bool,
+}
 
 impl Engines for KernelEngines {
     fn open(&self) -> Result<Option<Box<dyn Enforcer>>> {
@@ -19,7 +22,7 @@ impl Engines for KernelEngines {
     }
 
     fn load(&self) -> Result<Box<dyn Enforcer>> {
-        Ok(Box::new(Engine::load(&LoadOptions::default())?))
+        Ok(Box::new(Engine::load(&LoadOptions { debug: self.debug })?))
     }
 }
 
@@ -42,6 +45,7 @@ impl Enforcer for Engine {
             kernel: features.kernel.clone(),
             details: serde_json::to_value(features).unwrap_or_default(),
             degradations: features.degradations.clone(),
+            degradations_of_root: features.degradations_of_root.clone(),
         }
     }
 

@@ -10,6 +10,7 @@ use anyhow::{Context, Result};
 use tokio::io::unix::AsyncFd;
 
 use super::core::{Inner, Server, log};
+use super::proof;
 use crate::cli::output::sentence;
 use crate::events::event::Level;
 
@@ -78,10 +79,19 @@ impl Server {
         } = &mut *inner;
         let Some(records) = records else { return 0 };
         let mut over = Vec::new();
+        let mut proved = Vec::new();
         let count = records.drain(BATCH, &mut |record| {
-            over.extend(feed.push(record, sessions));
+            let taken = proof::take(record, sessions);
+            proved.extend(taken.map(|taken| taken.session));
+            if !taken.is_some_and(|taken| taken.is_proof) {
+                over.extend(feed.push(record, sessions));
+            }
         });
         feed.flush();
+        drop(inner);
+        for id in proved {
+            self.save(id);
+        }
         if count > 0 {
             self.fed.notify_waiters();
         }

@@ -15,6 +15,7 @@ pub mod kernel;
 mod life;
 pub mod paths;
 pub mod policies;
+pub mod proof;
 pub mod protocol;
 mod reload;
 mod report;

@@ -1,5 +1,7 @@
 //! What `guard status` shows, put together.
 
+use std::rc::Rc;
+
 use guard_ebpf::operation::{Operation, Verdict};
 use guard_ebpf::session::Counters;
 
@@ -8,7 +10,9 @@ use super::protocol::{Count, SessionStatus, Status};
 
 impl Server {
     /// What there is now.
-    pub(super) fn status(&self) -> Status {
+    pub(super) fn status(self: &Rc<Self>) -> Status {
+        // What was counted and what was read should be of one moment.
+        self.drain();
         let inner = self.inner.borrow();
         Status {
             server: std::process::id(),
@@ -26,12 +30,13 @@ impl Server {
 }
 
 fn session_status(inner: &Inner, id: u32, session: &Session) -> SessionStatus {
-    let counters = inner
+    let mut counters = inner
         .engine
         .as_ref()
         .and_then(|engine| engine.counters(id).ok())
         .unwrap_or_default();
     let state = &session.state;
+    state.proof.subtract_from(&mut counters);
     SessionStatus {
         name: state.name.clone(),
         id,
@@ -61,20 +66,11 @@ fn counts(counters: &Counters) -> Vec<Count> {
             Verdict::EVERY.map(|verdict| Count {
                 operation: operation.name().to_owned(),
                 verdict: verdict.name().to_owned(),
-                count: counted(counters, operation, verdict),
+                count: counters.count(operation, verdict),
             })
         })
         .filter(|count| count.count > 0)
         .collect()
-}
-
-/// How often, but for the one signal by which each session has proved that it is guarded.
-fn counted(counters: &Counters, operation: Operation, verdict: Verdict) -> u64 {
-    let count = counters.count(operation, verdict);
-    match (operation, verdict) {
-        (Operation::Signal, Verdict::Deny) => count.saturating_sub(1),
-        _ => count,
-    }
 }
 
 #[cfg(test)]
@@ -84,8 +80,6 @@ mod tests {
     #[test]
     fn what_never_happened_is_left_out() {
         let mut counters = Counters::default();
-        // The proof.
-        counters.verdicts[Operation::Signal as usize][Verdict::Deny as usize] = 1;
         counters.verdicts[Operation::Delete as usize][Verdict::Deny as usize] = 3;
         let expected = Count {
             operation: "delete".to_owned(),

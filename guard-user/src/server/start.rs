@@ -11,6 +11,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout};
 use super::compiler::{Mistake, Ready, Subject};
 use super::core::{Inner, Refused, Server, Session, fingerprint, log};
 use super::enforcer::Installed;
+use super::proof::Proof;
 use super::protocol::{Response, Start};
 use super::state::{KnownPolicy, SessionState};
 use crate::events::event::Level;
@@ -117,7 +118,11 @@ impl Server {
             mounts: mounts.clone(),
         };
         let compiled = self.compile(subject).await?;
-        let (ready, fingerprint) = compiled.map_err(|mistake| Refused::usage(mistake.message))?;
+        let (ready, fingerprint) = compiled.map_err(|Mistake { message, .. }| {
+            Refused::usage(format!(
+                "The policy has a mistake, so nothing was started.\n{message}"
+            ))
+        })?;
         self.arm()?;
         let policy = self.with_engine(|engine| engine.install(&ready.compiled))?;
         undo.done.policy = Some(policy);
@@ -152,11 +157,16 @@ impl Server {
                 cgroup,
                 log,
                 mounts,
+                proof: Proof::Expected {
+                    actor: pid,
+                    target: std::process::id(),
+                },
             },
             is_awaited: true,
             status: None,
             is_ending: false,
         };
+        let of_root = session.state.uid == 0;
         self.open(id, session);
         undo.is_kept = true;
         self.save(id);
@@ -165,7 +175,7 @@ impl Server {
             session: name,
             id,
             server: std::process::id(),
-            warnings: self.warnings(),
+            warnings: self.warnings(of_root),
             notes: ready.notes,
         })
     }
@@ -214,12 +224,18 @@ impl Server {
     }
 
     /// What is to be said aloud before a command starts.
-    fn warnings(&self) -> Vec<String> {
+    fn warnings(&self, of_root: bool) -> Vec<String> {
         let inner = self.inner.borrow();
         let degradations = inner.engine.as_ref().map(|engine| engine.features());
         degradations
             .into_iter()
-            .flat_map(|features| features.degradations)
+            .flat_map(|features| {
+                let of_root = features
+                    .degradations_of_root
+                    .into_iter()
+                    .filter(move |_| of_root);
+                features.degradations.into_iter().chain(of_root)
+            })
             .chain(inner.alarm.clone())
             .collect()
     }

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::enforcer::Installed;
+use super::proof::Proof;
 use crate::policy::compiled::RuleInfo;
 use crate::session::cgroup::SessionCgroup;
 use crate::session::name::Name;
@@ -57,6 +58,8 @@ pub struct SessionState {
     /// The mount table when it was started (`/proc/self/mountinfo`): what rules that let
     /// something through go by.
     pub mounts: String,
+    /// Where the proof is that it enforces.
+    pub proof: Proof,
 }
 
 /// A policy by its id, and what its rules are called.
@@ -180,6 +183,7 @@ pub(crate) mod tests {
             },
             log: "/var/log/guard/a-1-20261122T140312.000Z.jsonl".into(),
             mounts: String::new(),
+            proof: Proof::Seen,
         }
     }
 

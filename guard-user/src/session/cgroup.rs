@@ -104,6 +104,10 @@ impl SessionCgroup {
                 _ => {}
             }
         }
+        if let (None, Some(parent)) = (&self.unit, self.directory.parent()) {
+            // It stays while other sessions are in it.
+            let _ = fs::remove_dir(parent);
+        }
         Ok(())
     }
 
@@ -165,7 +169,7 @@ mod tests {
         );
         fs::create_dir_all(cgroup.directory.join("x/y")).unwrap();
         cgroup.remove().unwrap();
-        assert!(!cgroup.directory.exists());
+        assert!(!mount.path().join("guard").exists());
         cgroup.remove().unwrap();
     }
 

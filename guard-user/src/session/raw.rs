@@ -73,6 +73,37 @@ pub fn close_from_at_exec(first: u32) -> io::Result<()> {
     }
 }
 
+/// Has the allocator keep large blocks apart and give them back when they are freed, and all
+/// threads share one heap. To be called before the server does anything.
+///
+/// By itself glibc puts large blocks into the heap after the first of them was freed, where
+/// what lives between them keeps the rest.
+#[cfg(target_env = "gnu")]
+pub fn keep_heap_small() {
+    // SAFETY: the calls set three numbers of the allocator.
+    unsafe {
+        libc::mallopt(libc::M_ARENA_MAX, 1);
+        libc::mallopt(libc::M_MMAP_THRESHOLD, 64 << 10);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, 64 << 10);
+    }
+}
+
+/// Nothing to do for other C libraries.
+#[cfg(not(target_env = "gnu"))]
+pub fn keep_heap_small() {}
+
+/// Gives memory that was freed back to the kernel. Loading the engine takes many megabytes
+/// for a moment, and the server stays for long.
+#[cfg(target_env = "gnu")]
+pub fn trim_heap() {
+    // SAFETY: the call only looks for free pages of the heap, under the allocator's own lock.
+    unsafe { libc::malloc_trim(0) };
+}
+
+/// Gives memory that was freed back to the kernel: other C libraries do so by themselves.
+#[cfg(not(target_env = "gnu"))]
+pub fn trim_heap() {}
+
 /// What the kernel has to tell about a child.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Change {
