@@ -53,15 +53,19 @@ pub fn run(raw: &Arguments) -> Result<Exit, Failure> {
             )));
         }
     };
-    let way = Way::Foreground {
-        stay: raw.stay,
-        debug: raw.debug,
-    };
-    serve(&paths, lock, way, || {
-        // Without a service manager there is nobody to tell.
-        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-        Ok(())
-    })?;
+    serve(
+        &paths,
+        lock,
+        Way::Foreground {
+            stay: raw.stay,
+            debug: raw.debug,
+        },
+        || {
+            // Without a service manager there is nobody to tell.
+            let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+            Ok(())
+        },
+    )?;
     Ok(Exit::Success)
 }
 
@@ -125,7 +129,7 @@ enum Way {
     Foreground {
         /// Whether it stays when nothing is left to do.
         stay: bool,
-        /// Whether the programs send debug messages.
+        /// Whether the programs say what they do.
         debug: bool,
     },
     /// By a client.
