@@ -2,8 +2,10 @@
 
 use anyhow::ensure;
 
+use crate::attacks;
 use crate::boot::{Boot, Image};
 use crate::context::Context;
+use crate::lifecycle;
 
 /// The boots that run a test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,9 +63,26 @@ impl std::fmt::Display for Skip {
 
 impl std::error::Error for Skip {}
 
-/// Every test there is.
+/// Every test there is, in the order in which they run.
 pub fn all() -> impl Iterator<Item = &'static Test> {
-    [MACHINE, crate::promise::TESTS].into_iter().flatten()
+    [
+        MACHINE,
+        crate::promise::TESTS,
+        attacks::TESTS,
+        lifecycle::TESTS,
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// A test for the small image on every boot on which guard enforces.
+pub const fn enforcing(name: &'static str, run: fn(&mut Context) -> anyhow::Result<()>) -> Test {
+    Test {
+        name,
+        kernels: Kernels::Enforcing,
+        image: Image::Small,
+        run,
+    }
 }
 
 /// The tests of the machine itself.
