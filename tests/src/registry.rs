@@ -70,6 +70,9 @@ pub fn all() -> impl Iterator<Item = &'static Test> {
         crate::promise::TESTS,
         attacks::TESTS,
         lifecycle::TESTS,
+        crate::reload::TESTS,
+        crate::events::TESTS,
+        crate::cli::TESTS,
     ]
     .into_iter()
     .flatten()

@@ -51,6 +51,7 @@ pub fn attempt(name: &str, words: &Words<'_>) -> anyhow::Result<Option<Attempt>>
         "lease" => lease(words.word(0)?, words.word(1)?)?,
         "notify" => notify(words.word(0)?, words.word(1)?)?,
         "storm" => storm(words.word(0)?, words.word(1)?, words.word(2)?)?,
+        "flood" => flood(words.word(0)?, words.word(1)?, words.word(2)?),
         "children-and-all" => children_and_all(words.word(0)?)?,
         _ => return Ok(None),
     }))
@@ -244,4 +245,12 @@ fn children_and_all(count: usize) -> anyhow::Result<Attempt> {
         died += usize::from(raw::wait(child)? == 128 + libc::SIGKILL);
     }
     Ok(Ok(died))
+}
+
+/// Sends as many signals as fast as it can. The value is how many were refused.
+fn flood(target: usize, signal: usize, count: usize) -> Attempt {
+    let refused = (0..count)
+        .filter(|_| call(libc::SYS_kill, &[target, signal]) == Err(Errno::EPERM))
+        .count();
+    Ok(refused)
 }

@@ -115,9 +115,14 @@ pub fn protects_itself(_: &mut Context) -> anyhow::Result<()> {
         cases.run(format_args!("the file {path}"), || {
             ensure!(Path::new(path).exists(), "it is not there");
             guarded.refused("unlink", &[&path])?;
-            guarded.refused("rename", &[&path, &"/tmp/taken"])?;
-            fs::write("/tmp/instead", "")?;
-            guarded.refused("rename", &[&"/tmp/instead", &path])?;
+            guarded.refused("rename", &[&path, &format!("{path}.moved")])?;
+            let beside = if path.starts_with("/run") {
+                "/run/instead"
+            } else {
+                "/srv/instead"
+            };
+            fs::write(beside, "")?;
+            guarded.refused("rename", &[&beside, &path])?;
             ensure!(Path::new(path).exists(), "it is gone");
             Ok(())
         });

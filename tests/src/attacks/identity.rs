@@ -44,14 +44,18 @@ fn ways(uid: u32) -> impl Iterator<Item = &'static (&'static str, bool)> {
 
 /// A file that the attacker may delete as far as its permissions go.
 fn file(uid: u32, way: &str) -> anyhow::Result<String> {
-    let directory = format!("/srv/kept-{uid}");
-    fs::create_dir_all(&directory)?;
-    // Somebody who becomes an ordinary user has to be able to as well.
-    chown(&directory, Some(AGENT), Some(AGENT))?;
+    let owner = if way.starts_with("setuid") {
+        AGENT
+    } else {
+        uid
+    };
     let way = way.split_once('=').map_or(way, |(way, _)| way);
-    let file = format!("{directory}/{way}");
+    let directory = format!("/srv/kept-{uid}-{way}");
+    fs::create_dir_all(&directory)?;
+    chown(&directory, Some(owner), Some(owner))?;
+    let file = format!("{directory}/file");
     fs::write(&file, "kept")?;
-    chown(&file, Some(AGENT), Some(AGENT))?;
+    chown(&file, Some(owner), Some(owner))?;
     Ok(file)
 }
 
@@ -65,12 +69,12 @@ fn victim(uid: u32, way: &str) -> anyhow::Result<Victim> {
     Victim::spawn(Kind::Plain, uid)
 }
 
-fn control(cases: &mut Cases, when: &str) -> anyhow::Result<()> {
-    for (uid, who) in [(0, "root"), (AGENT, "user")] {
+fn control(cases: &mut Cases, when: &str, users: &[u32]) -> anyhow::Result<()> {
+    for &uid in users {
         let mut free = Agent::free(uid)?;
         for &(way, can_name) in ways(uid) {
             if can_name {
-                cases.run(format_args!("{when}, {who}: kill after {way}"), || {
+                cases.run(format_args!("{when}, user {uid}: kill after {way}"), || {
                     let victim = victim(uid, way)?;
                     let result = free.attack_via(way, "kill", &[&victim.pid, &SIGKILL])?;
                     ensure!(result.is_ok(), "{result:?}");
@@ -78,13 +82,16 @@ fn control(cases: &mut Cases, when: &str) -> anyhow::Result<()> {
                     Ok(())
                 });
             }
-            cases.run(format_args!("{when}, {who}: unlink after {way}"), || {
-                let file = file(uid, way)?;
-                let result = free.attack_via(way, "unlink", &[&file])?;
-                ensure!(result.is_ok(), "{result:?}");
-                ensure!(!fs::exists(&file)?, "it is still there");
-                Ok(())
-            });
+            cases.run(
+                format_args!("{when}, user {uid}: unlink after {way}"),
+                || {
+                    let file = file(uid, way)?;
+                    let result = free.attack_via(way, "unlink", &[&file])?;
+                    ensure!(result.is_ok(), "{result:?}");
+                    ensure!(!fs::exists(&file)?, "it is still there");
+                    Ok(())
+                },
+            );
         }
     }
     Ok(())
@@ -93,7 +100,7 @@ fn control(cases: &mut Cases, when: &str) -> anyhow::Result<()> {
 pub fn the_label_stays(_: &mut Context) -> anyhow::Result<()> {
     let mut cases = Cases::default();
     fs::create_dir_all(ELSEWHERE)?;
-    control(&mut cases, "without guard")?;
+    control(&mut cases, "without guard", &[0, AGENT])?;
     let _server = Server::start()?;
     for (uid, who) in [(0, "root"), (AGENT, "user")] {
         let mut guarded = Agent::guarded(who, uid)?;
@@ -131,7 +138,7 @@ pub fn the_label_stays(_: &mut Context) -> anyhow::Result<()> {
             }
         }
     }
-    control(&mut cases, "beside sessions")?;
+    control(&mut cases, "beside sessions", &[AGENT])?;
     cases.finish()
 }
 

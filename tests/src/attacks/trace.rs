@@ -5,6 +5,8 @@ use std::fmt::Display;
 use anyhow::ensure;
 use nix::errno::Errno;
 
+use std::sync::atomic::AtomicU64;
+
 use crate::context::Context;
 use crate::support::agent::{AGENT, Agent};
 use crate::support::cases::Cases;
@@ -13,7 +15,10 @@ use crate::support::process;
 use crate::support::victim::{Kind, Victim};
 
 /// What attackers look for in the victims' memory: victims are forks of this process.
-static MEMORY: [u8; 16] = *b"as it was before";
+static MEMORY: AtomicU64 = AtomicU64::new(BEFORE);
+
+/// What stands there.
+const BEFORE: u64 = 0x6265_666f_7265_2121;
 
 struct Case {
     name: &'static str,
@@ -86,13 +91,14 @@ const CASES: &[Case] = &[
         words![format!("/proc/{p}/ns/pid")]
     }),
     case("kcmp", "compare", "inspect", |p, _| words![p]),
-    case("process_madvise", "advise", "inspect", |p, m| words![p, m]),
 ];
 
 /// Only root may do this to anybody at all.
-const ROOT: &[Case] = &[case("setns of a pidfd", "enter", "inspect", |p, _| {
-    words![p]
-})];
+const ROOT: &[Case] = &[
+    // Takes CAP_SYS_NICE as well.
+    case("process_madvise", "advise", "inspect", |p, m| words![p, m]),
+    case("setns of a pidfd", "enter", "inspect", |p, _| words![p]),
+];
 
 fn attack(agent: &mut Agent, case: &Case, pid: i32) -> anyhow::Result<Result<i64, Errno>> {
     let words = (case.words)(pid, MEMORY.as_ptr() as usize);
@@ -111,11 +117,11 @@ fn table(uid: u32) -> impl Iterator<Item = &'static Case> {
     CASES.iter().chain(root)
 }
 
-fn control(cases: &mut Cases, when: &str) -> anyhow::Result<()> {
-    for (uid, who) in [(0, "root"), (AGENT, "user")] {
+fn control(cases: &mut Cases, when: &str, users: &[u32]) -> anyhow::Result<()> {
+    for &uid in users {
         let mut free = Agent::free(uid)?;
         for case in table(uid) {
-            cases.run(format_args!("{when}, {who}: {}", case.name), || {
+            cases.run(format_args!("{when}, user {uid}: {}", case.name), || {
                 let victim = Victim::spawn(Kind::Plain, uid)?;
                 succeeds(&mut free, case, victim.pid)
             });
@@ -125,17 +131,17 @@ fn control(cases: &mut Cases, when: &str) -> anyhow::Result<()> {
 }
 
 /// What is in the victim's memory.
-fn memory_of(pid: i32) -> anyhow::Result<[u8; 16]> {
+fn memory_of(pid: i32) -> anyhow::Result<u64> {
     use std::os::unix::fs::FileExt as _;
-    let mut found = [0; 16];
+    let mut found = [0; 8];
     std::fs::File::open(format!("/proc/{pid}/mem"))?
         .read_exact_at(&mut found, MEMORY.as_ptr() as u64)?;
-    Ok(found)
+    Ok(u64::from_le_bytes(found))
 }
 
 pub fn every_way(_: &mut Context) -> anyhow::Result<()> {
     let mut cases = Cases::default();
-    control(&mut cases, "without guard")?;
+    control(&mut cases, "without guard", &[0, AGENT])?;
     cases.run("without guard: writing shows", || {
         let victim = Victim::spawn(Kind::Plain, 0)?;
         Agent::free(0)?.succeed(
@@ -146,7 +152,7 @@ pub fn every_way(_: &mut Context) -> anyhow::Result<()> {
             ],
         )?;
         let found = memory_of(victim.pid)?;
-        ensure!(found.starts_with(b"attacked"), "{found:?}");
+        ensure!(found == u64::from_le_bytes(*b"attacked"), "{found:x}");
         Ok(())
     });
     cases.run("without guard: PTRACE_TRACEME", || {
@@ -163,7 +169,7 @@ pub fn every_way(_: &mut Context) -> anyhow::Result<()> {
                 let victim = Victim::spawn(Kind::Plain, uid)?;
                 let result = attack(&mut guarded, case, victim.pid)?;
                 victim.ensure_whole()?;
-                ensure!(memory_of(victim.pid)? == MEMORY, "its memory was written");
+                ensure!(memory_of(victim.pid)? == BEFORE, "its memory was written");
                 ensure!(
                     matches!(result, Err(Errno::EPERM | Errno::EACCES)),
                     "it was told {result:?}"
@@ -222,7 +228,7 @@ pub fn every_way(_: &mut Context) -> anyhow::Result<()> {
         ensure!(traced.as_deref() == Some("0"), "its tracer is {traced:?}");
         Ok(())
     });
-    control(&mut cases, "beside sessions")?;
+    control(&mut cases, "beside sessions", &[AGENT])?;
     cases.finish()
 }
 

@@ -25,11 +25,6 @@ impl Cases {
         }
     }
 
-    /// Says that a case cannot be had here, and why.
-    pub fn leave_out(&self, name: impl Display, why: impl Display) {
-        println!("  left out {name}: {why}");
-    }
-
     /// An error when a case failed, or when there was none.
     pub fn finish(self) -> anyhow::Result<()> {
         anyhow::ensure!(self.count > 0, "the table has no case");

@@ -18,7 +18,7 @@ pub const GUARD: &str = "/usr/bin/guard";
 pub const PINS: &str = "/sys/fs/bpf/guard";
 
 /// How long guard may take for what it does at once, on an emulated processor.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A run of guard that has ended.
 #[derive(Debug)]
@@ -84,6 +84,8 @@ pub struct Server(Child);
 impl Server {
     /// Starts it and waits until it has loaded its programs.
     pub fn start() -> anyhow::Result<Self> {
+        // That of an earlier test's server, which was killed.
+        let _ = fs::remove_dir_all("/run/guard");
         let child = Command::new(GUARD)
             .args(["server", "--stay"])
             .stdin(Stdio::null())
