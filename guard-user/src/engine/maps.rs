@@ -35,8 +35,12 @@ pub struct Maps {
     pub owners: HashMap<MapData, u64, Shared<Owner>>,
     /// Executables whose path was told.
     pub executables: HashMap<MapData, Shared<ExecutableKey>, u32>,
-    /// Records.
-    pub records: RingBuf<MapData>,
+}
+
+/// Opens the ring buffer, which is mapped as a whole, and twice: it is opened once, by its
+/// reader.
+pub fn records(directory: &Path) -> Result<RingBuf<MapData>> {
+    pinned(directory, "RECORDS", Map::RingBuf)
 }
 
 /// The names of the maps that are pinned: every one that has a name in the programs.
@@ -70,7 +74,6 @@ impl Maps {
             users: pinned(directory, "USERS", Map::HashMap)?,
             owners: pinned(directory, "OWNERS", Map::HashMap)?,
             executables: pinned(directory, "EXECUTABLES", Map::LruHashMap)?,
-            records: pinned(directory, "RECORDS", Map::RingBuf)?,
         })
     }
 }

@@ -1,3 +1,5 @@
+//! Tests of the form of events: JSON lines and back.
+
 use super::*;
 use crate::events::samples;
 use serde_json::Value;

@@ -1,3 +1,5 @@
+//! Tests of reading logs back.
+
 use super::*;
 use crate::events::log::Log;
 use crate::events::samples;

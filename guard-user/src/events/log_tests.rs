@@ -1,3 +1,5 @@
+//! Tests of the log: what is written, and what happens when it can't be.
+
 use super::*;
 use crate::events::history::read_since;
 use crate::events::samples;

@@ -1,3 +1,5 @@
+//! Tests of the pipeline, from records to events.
+
 use super::*;
 use crate::events::event::{How, PolicyChange, PolicyEdit};
 use crate::events::fold::{EXAMPLES, LONGEST, MAX_OPEN, MAX_REMEMBERED, MAX_TOLD_APART, QUIET};

@@ -33,7 +33,7 @@ pub const fn text(reason: Reason, operation: Operation) -> Option<Text> {
              or have a rule allow `inspect` of this one",
         ),
         (Reason::Default, Operation::Delete) => (
-            "it was not made by this session and lies outside its workspace",
+            "no rule lets this session delete what lies there",
             "work in the workspace or a temporary directory, \
              or have a rule allow `delete` on this path",
         ),

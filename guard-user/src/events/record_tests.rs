@@ -1,3 +1,5 @@
+//! Tests of the codec, with bytes of every kind.
+
 use super::*;
 use crate::events::testing::{self, Layout, leaf_first, task};
 use proptest::prelude::*;

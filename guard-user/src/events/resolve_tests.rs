@@ -1,3 +1,5 @@
+//! Tests of names: executables, paths, users, cgroups.
+
 use super::*;
 use crate::events::testing::{MadeUp, task};
 

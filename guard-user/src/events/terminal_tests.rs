@@ -1,3 +1,5 @@
+//! Tests of the form for people.
+
 use super::*;
 use crate::events::samples;
 use crate::events::text::{Raw, is_printable, text};

@@ -19,6 +19,9 @@ pub const IN_SESSION: &str = "guard, in a session";
 /// Refusals after which the server's memory is looked at again.
 const EVENTS: u32 = 10_000;
 
+/// Where the programs are pinned.
+const PINS: &str = "/sys/fs/bpf/guard";
+
 /// The table of guard's own figures.
 const TABLE: &str = "guard";
 
@@ -35,7 +38,7 @@ fn succeed(command: &mut Command) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A server with the programs loaded: ended when this goes.
+/// A server with the programs loaded: both go when this goes.
 pub struct Server(Child);
 
 impl Server {
@@ -145,5 +148,8 @@ impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.0.kill();
         let _ = self.0.wait();
+        // Programs go with their pins.
+        let _ = fs::remove_dir_all(PINS);
+        std::thread::sleep(Duration::from_secs(1));
     }
 }

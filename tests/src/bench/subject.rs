@@ -15,6 +15,15 @@ pub const WORKSPACE: &str = "/tmp/guard-bench";
 /// A directory as deep, on a file system of the same kind, in which sessions delete nothing.
 pub const ELSEWHERE: &str = "/run/guard-bench";
 
+/// Has every program from here on lie at the same place in memory: how many page tables a fork
+/// copies and how far a search goes depends on it.
+pub fn lie_still() -> anyhow::Result<()> {
+    // SAFETY: a flag of this process and of those that it starts.
+    let result = unsafe { libc::personality(libc::ADDR_NO_RANDOMIZE as libc::c_ulong) };
+    ensure!(result != -1, "{}", std::io::Error::last_os_error());
+    Ok(())
+}
+
 /// Makes the directories.
 pub fn prepare() -> anyhow::Result<()> {
     for place in [WORKSPACE, ELSEWHERE] {
