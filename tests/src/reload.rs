@@ -57,7 +57,7 @@ fn edits_take_effect(_: &mut Context) -> anyhow::Result<()> {
     let file = guard::policy("edited", &one_rule("deny"))?;
     let included = guard::policy("included", &one_rule("deny"))?;
     let including = guard::policy("including", "version: 1\ninclude: [./included.yaml]\n")?;
-    let mut agent = Agent::with("edited", 0, &["--policy", &file])?;
+    let mut agent = Agent::with("edits", 0, &["--policy", &file])?;
     let mut other = Agent::with("including", 0, &["--policy", &including])?;
     let victim = Victim::spawn(Kind::Plain, 0)?;
     becomes(&mut agent, victim.pid, false)?;
@@ -86,20 +86,20 @@ fn edits_take_effect(_: &mut Context) -> anyhow::Result<()> {
         }
     }
     cases.run("the event of an edit", || {
-        let event = guard::wait_for_event("edited", |event| event["change"] == "applied")?;
+        let event = guard::wait_for_event("edits", |event| event["change"] == "applied")?;
         ensure!(event["files"][0] == file.as_str(), "{event}");
         Ok(())
     });
     cases.run("an edit with a mistake", || {
-        let before = guard::session("edited")?["policy"].clone();
+        let before = guard::session("edits")?["policy"].clone();
         fs::write(&file, "version: 1\nrules:\n  - alow: [signal]\n")?;
-        let event = guard::wait_for_event("edited", |event| event["change"] == "rejected")?;
+        let event = guard::wait_for_event("edits", |event| event["change"] == "rejected")?;
         let message = event["message"].as_str().unwrap_or_default();
         ensure!(
             message.contains("alow") && message.contains(":3:"),
             "{event}"
         );
-        let session = guard::session("edited")?;
+        let session = guard::session("edits")?;
         ensure!(session["policy"] == before, "{session}");
         ensure!(
             session["mistake"]
@@ -109,7 +109,7 @@ fn edits_take_effect(_: &mut Context) -> anyhow::Result<()> {
         );
         agent.refused("kill", &[&victim.pid, &SIGWINCH])?;
         // The rule before it still decides, not the default.
-        let event = guard::wait_for_event("edited", |event| event["signal"] == "WINCH")?;
+        let event = guard::wait_for_event("edits", |event| event["signal"] == "WINCH")?;
         ensure!(event["rule"] == "winch", "{event}");
         Ok(())
     });
@@ -122,7 +122,7 @@ fn edits_take_effect(_: &mut Context) -> anyhow::Result<()> {
     cases.run("the mistake is mended", || {
         fs::write(&file, one_rule("allow"))?;
         becomes(&mut agent, victim.pid, true)?;
-        let session = guard::session("edited")?;
+        let session = guard::session("edits")?;
         ensure!(session["mistake"].is_null(), "{session}");
         Ok(())
     });

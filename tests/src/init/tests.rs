@@ -70,6 +70,10 @@ fn clean() {
     process::end_everything();
     remove_below(Path::new("/sys/fs/bpf"));
     remove_cgroups(Path::new("/sys/fs/cgroup"));
+    // Sessions of the same name would find each other's events.
+    for place in ["/run/guard", "/var/log/guard", "/etc/guard"] {
+        remove_below(Path::new(place));
+    }
 }
 
 fn remove_below(dir: &Path) {
