@@ -34,10 +34,6 @@ fn delete(session: u32, flags: u8) -> Act {
 #[inline(always)]
 fn remove(context: &LsmContext, program: ProgramId) -> i32 {
     let arguments = Arguments::of(context, program);
-    let before = arguments.verdict_before(1);
-    if before != 0 {
-        return before;
-    }
     let session = session_of(Task::current());
     if session == 0 {
         return 0;
@@ -61,10 +57,6 @@ pub fn inode_rmdir(context: LsmContext) -> i32 {
 #[lsm(hook = "inode_rename")]
 pub fn inode_rename(context: LsmContext) -> i32 {
     let arguments = Arguments::of(&context, ProgramId::inode_rename);
-    let before = arguments.verdict_before(2);
-    if before != 0 {
-        return before;
-    }
     let session = session_of(Task::current());
     if session == 0 {
         return 0;

@@ -43,10 +43,6 @@ fn send(session: u32, signal: u32) -> Act {
 #[lsm(hook = "task_kill")]
 pub fn task_kill(context: LsmContext) -> i32 {
     let arguments = Arguments::of(&context, ProgramId::task_kill);
-    let before = arguments.verdict_before(3);
-    if before != 0 {
-        return before;
-    }
     let session = session_of(Task::current());
     if session == 0 {
         return 0;
@@ -96,10 +92,6 @@ pub fn file_set_fowner(context: LsmContext) -> i32 {
 #[lsm(hook = "file_send_sigiotask")]
 pub fn file_send_sigiotask(context: LsmContext) -> i32 {
     let arguments = Arguments::of(&context, ProgramId::file_send_sigiotask);
-    let before = arguments.verdict_before(3);
-    if before != 0 {
-        return before;
-    }
     let file = FileOwner::from_argument(arguments.get(1)).file_address();
     // SAFETY: an owner is replaced as a whole.
     let Some(owner) = (unsafe { OWNERS.get(file) }) else {
