@@ -4,8 +4,13 @@
 //! (`init`), which starts it again for each test (`guard-tests run NAME`), and on the host it says
 //! which tests a boot has to run (`guard-tests list`). `xtask` builds it and boots the machines.
 
+pub mod actor;
+mod attacks;
 pub mod bench;
 pub mod boot;
 pub mod context;
 pub mod init;
+mod lifecycle;
+pub mod promise;
 pub mod registry;
+mod support;

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
+use guard_tests::actor;
 use guard_tests::bench;
 use guard_tests::boot::{Boot, Image};
 use guard_tests::context::Context;
@@ -32,8 +33,17 @@ fn dispatch(arguments: &[&str]) -> anyhow::Result<ExitCode> {
             bench::main(rest)?;
             Ok(ExitCode::SUCCESS)
         }
+        ["agent", uid] => {
+            actor::serve(uid.parse()?)?;
+            Ok(ExitCode::SUCCESS)
+        }
+        ["attack", descriptor, name, arguments @ ..] => {
+            actor::once(descriptor.parse()?, name, arguments)?;
+            Ok(ExitCode::SUCCESS)
+        }
         _ => bail!(
-            "usage: guard-tests list [--kernel SERIES] [--image small|full] | run SERIES NAME | bench SERIES IMAGE"
+            "usage: guard-tests list [--kernel SERIES] [--image small|full] | run SERIES NAME | agent UID | \
+             attack FD NAME ARGUMENTS | bench SERIES IMAGE"
         ),
     }
 }
@@ -62,7 +72,6 @@ fn list(options: &[&str]) -> anyhow::Result<ExitCode> {
 /// Runs one test in this process. The status and the file tell the init what came of it.
 fn run(boot: Boot, name: &str) -> anyhow::Result<ExitCode> {
     let test = registry::all()
-        .iter()
         .find(|test| test.name == name)
         .with_context(|| format!("no test is called `{name}`"))?;
     let Err(error) = (test.run)(&mut Context { boot }) else {

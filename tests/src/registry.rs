@@ -2,8 +2,10 @@
 
 use anyhow::ensure;
 
+use crate::attacks;
 use crate::boot::{Boot, Image};
 use crate::context::Context;
+use crate::lifecycle;
 
 /// The boots that run a test.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,29 +63,49 @@ impl std::fmt::Display for Skip {
 
 impl std::error::Error for Skip {}
 
-/// Every test there is.
-pub fn all() -> &'static [Test] {
-    &[
-        Test {
-            name: "machine::kernel_is_of_the_series_asked_for",
-            kernels: Kernels::All,
-            image: Image::Small,
-            run: kernel_is_of_the_series_asked_for,
-        },
-        Test {
-            name: "machine::bpf_is_in_the_lsm_list_where_it_should_be",
-            kernels: Kernels::All,
-            image: Image::Small,
-            run: bpf_is_in_the_lsm_list_where_it_should_be,
-        },
-        Test {
-            name: "machine::full_image_has_real_programs",
-            kernels: Kernels::Only(6, 12),
-            image: Image::Full,
-            run: full_image_has_real_programs,
-        },
+/// Every test there is, in the order in which they run.
+pub fn all() -> impl Iterator<Item = &'static Test> {
+    [
+        MACHINE,
+        crate::promise::TESTS,
+        attacks::TESTS,
+        lifecycle::TESTS,
     ]
+    .into_iter()
+    .flatten()
 }
+
+/// A test for the small image on every boot on which guard enforces.
+pub const fn enforcing(name: &'static str, run: fn(&mut Context) -> anyhow::Result<()>) -> Test {
+    Test {
+        name,
+        kernels: Kernels::Enforcing,
+        image: Image::Small,
+        run,
+    }
+}
+
+/// The tests of the machine itself.
+const MACHINE: &[Test] = &[
+    Test {
+        name: "machine::kernel_is_of_the_series_asked_for",
+        kernels: Kernels::All,
+        image: Image::Small,
+        run: kernel_is_of_the_series_asked_for,
+    },
+    Test {
+        name: "machine::bpf_is_in_the_lsm_list_where_it_should_be",
+        kernels: Kernels::All,
+        image: Image::Small,
+        run: bpf_is_in_the_lsm_list_where_it_should_be,
+    },
+    Test {
+        name: "machine::full_image_has_real_programs",
+        kernels: Kernels::Only(6, 12),
+        image: Image::Full,
+        run: full_image_has_real_programs,
+    },
+];
 
 fn kernel_is_of_the_series_asked_for(context: &mut Context) -> anyhow::Result<()> {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease")?;

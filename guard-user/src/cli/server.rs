@@ -53,11 +53,19 @@ pub fn run(raw: &Arguments) -> Result<Exit, Failure> {
             )));
         }
     };
-    serve(&paths, lock, raw.stay, raw.debug, || {
-        // Without a service manager there is nobody to tell.
-        let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-        Ok(())
-    })?;
+    serve(
+        &paths,
+        lock,
+        Way::Foreground {
+            stay: raw.stay,
+            debug: raw.debug,
+        },
+        || {
+            // Without a service manager there is nobody to tell.
+            let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
+            Ok(())
+        },
+    )?;
     Ok(Exit::Success)
 }
 
@@ -82,7 +90,7 @@ fn in_background() -> Exit {
         }
     };
     let mut is_ready = false;
-    let served = serve(&paths, lock, false, false, || {
+    let served = serve(&paths, lock, Way::Background, || {
         is_ready = true;
         print!("{READY}");
         std::io::stdout().flush()?;
@@ -114,13 +122,21 @@ fn leave_client() -> Result<()> {
     }
 }
 
-fn serve(
-    paths: &Paths,
-    lock: Lock,
-    stay: bool,
-    debug: bool,
-    ready: impl FnOnce() -> Result<()>,
-) -> Result<()> {
+/// How a server was started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// By a person or a service manager.
+    Foreground {
+        /// Whether it stays when nothing is left to do.
+        stay: bool,
+        /// Whether the programs say what they do.
+        debug: bool,
+    },
+    /// By a client.
+    Background,
+}
+
+fn serve(paths: &Paths, lock: Lock, way: Way, ready: impl FnOnce() -> Result<()>) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(2)
@@ -128,10 +144,13 @@ fn serve(
         .context("the event loop can't be made")?;
     let parts = Parts {
         paths: paths.clone(),
-        engines: Box::new(KernelEngines { debug }),
+        engines: Box::new(KernelEngines {
+            debug: matches!(way, Way::Foreground { debug: true, .. }),
+        }),
         compiler: Arc::new(Policies::of_this_process()),
         cgroups: Box::new(HostCgroups),
-        stay,
+        stay: matches!(way, Way::Foreground { stay: true, .. }),
+        background: way == Way::Background,
     };
     let local = tokio::task::LocalSet::new();
     local.block_on(&runtime, daemon::run(parts, lock, ready))

@@ -124,9 +124,15 @@ impl Loader<'_> {
             .map(|file| file.display().to_string())
             .collect();
         (!own.is_empty()).then(|| {
+            let advice = if uid == 0 {
+                "keep policies in /etc/guard/policies, owned by root, and run the session as \
+                 somebody else"
+            } else {
+                "so edits while it runs are not taken; keep policies that are to be edited in \
+                 /etc/guard/policies, owned by root"
+            };
             format!(
-                "the session runs as {}, who can edit its policy ({}); keep policies in \
-                 /etc/guard/policies, owned by root, and run the session as somebody else",
+                "the session runs as {}, who can edit its policy ({}); {advice}",
                 self.environment.user,
                 own.join(", ")
             )

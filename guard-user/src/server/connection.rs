@@ -66,7 +66,9 @@ impl Server {
             }
         };
         let mut guarded = None;
-        if let Err(error) = self.talk(&mut connection, peer, &mut guarded).await {
+        let result = self.talk(&mut connection, peer, &mut guarded).await;
+        // Who hangs up before the answer has stopped being interested.
+        if let Err(error) = result.or_else(unless_gone) {
             log(&format!(
                 "a connection of process {} ended: {error}",
                 peer.pid
@@ -196,6 +198,14 @@ fn peer(stream: &UnixStream) -> Result<Peer, Refused> {
     }
 }
 
+/// Nothing, when an error only says that the other side has hung up.
+fn unless_gone(error: io::Error) -> io::Result<()> {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => Ok(()),
+        _ => Err(error),
+    }
+}
+
 /// Waits until the other side hangs up.
 async fn hung_up(stream: &UnixStream) {
     loop {
@@ -289,17 +299,8 @@ impl Connection {
                 }
                 Ok(())
             };
-            match sent.await {
-                Err(error)
-                    if matches!(
-                        io::Error::kind(&error),
-                        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset
-                    ) =>
-                {
-                    return Ok(());
-                }
-                result => result?,
-            }
+            let sent: io::Result<()> = sent.await;
+            sent?;
         }
     }
 }

@@ -54,6 +54,8 @@ pub struct Parts {
     pub cgroups: Box<dyn CgroupHost>,
     /// Whether it stays when nothing is left to do.
     pub stay: bool,
+    /// Whether a client started it in the background, and so in the client's own cgroup.
+    pub background: bool,
 }
 
 /// The server.

@@ -14,6 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::core::{Parts, Server, log};
 use super::paths::Paths;
+use crate::session::scope;
 
 /// The lock that there is one server of.
 #[derive(Debug)]
@@ -53,6 +54,7 @@ impl Lock {
 pub async fn run(parts: Parts, _lock: Lock, ready: impl FnOnce() -> Result<()>) -> Result<()> {
     let paths = parts.paths.clone();
     let stay = parts.stay;
+    let leaves_client = parts.background && scope::is_host_managed();
     let server = Server::new(parts)?;
     server.adopt()?;
     if stay {
@@ -68,6 +70,9 @@ pub async fn run(parts: Parts, _lock: Lock, ready: impl FnOnce() -> Result<()>) 
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     // They end with the runtime.
+    if leaves_client {
+        tokio::task::spawn_local(leave_client_s_cgroup());
+    }
     tokio::task::spawn_local(Rc::clone(&server).read_records());
     tokio::task::spawn_local(Rc::clone(&server).flush_in_time());
     tokio::task::spawn_local(Rc::clone(&server).look_after_sessions());
@@ -84,6 +89,18 @@ pub async fn run(parts: Parts, _lock: Lock, ready: impl FnOnce() -> Result<()>) 
     drop(listener);
     gone.with_context(|| paths.control().display().to_string())?;
     server.leave()
+}
+
+/// Leaves the cgroup of the login that a client was started from, which systemd may end with
+/// all that is in it.
+async fn leave_client_s_cgroup() {
+    let unit = "guard-server.scope";
+    if let Err(error) = scope::start(unit, "Guard's server", std::process::id()).await {
+        log(&format!(
+            "the server stays in the cgroup of its first client, and ends when that login does; \
+             sessions stay guarded: {error:#}"
+        ));
+    }
 }
 
 /// Listens at the control socket, for root only.

@@ -1,13 +1,19 @@
 //! The kernel's engine, as the server sees it.
 
 use std::os::fd::{AsRawFd, RawFd};
+use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use guard_ebpf::session::Counters;
+use nix::mount::{MsFlags, mount};
 
 use super::enforcer::{Enforcer, Engines, Features, Installed, RecordSource};
 use crate::engine::{self, Engine, LoadOptions, Records};
 use crate::policy::compiled::Compiled;
+use crate::system::mounts::{Mount, Mounts};
+
+/// Where BPF file systems are mounted.
+const BPFFS: &str = "/sys/fs/bpf";
 
 /// The engine that is pinned in bpffs, or will be.
 #[derive(Clone, Copy, Debug, Default)]
@@ -22,8 +28,21 @@ impl Engines for KernelEngines {
     }
 
     fn load(&self) -> Result<Box<dyn Enforcer>> {
+        mount_bpffs()?;
         Ok(Box::new(Engine::load(&LoadOptions { debug: self.debug })?))
     }
+}
+
+/// Mounts a BPF file system where none is: hosts without systemd may have left that to us.
+fn mount_bpffs() -> Result<()> {
+    let mounts = Mounts::read().context("the mount table can't be read")?;
+    let is_there = |mount: &Mount| mount.kind == "bpf" && mount.point == Path::new(BPFFS);
+    if mounts.iter().any(is_there) {
+        return Ok(());
+    }
+    let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
+    mount(Some("bpf"), BPFFS, Some("bpf"), flags, Some("mode=700"))
+        .with_context(|| format!("no BPF file system can be mounted at {BPFFS}"))
 }
 
 impl From<engine::Installed> for Installed {

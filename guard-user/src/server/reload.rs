@@ -6,6 +6,7 @@ use super::compiler::{Mistake, Ready};
 use super::core::{Inner, Server, fingerprint, log};
 use super::state::KnownPolicy;
 use crate::events::event::{PolicyChange, PolicyEdit};
+use crate::system::links::is_changeable;
 
 impl Server {
     /// Reloads policies whenever their files change.
@@ -46,6 +47,15 @@ impl Server {
             }
             session.subject()
         };
+        if let Some(message) = self.suspicion(id) {
+            // Said once for each edit; the policy in force stays the one from before.
+            self.reject(id, message);
+            if let Some(session) = self.inner.borrow_mut().sessions.get_mut(&id) {
+                session.state.fingerprint = fingerprint(&session.state.files);
+            }
+            self.save(id);
+            return;
+        }
         let (files, fingerprint) = match self.compile(subject).await {
             Ok(Ok((ready, fingerprint))) => {
                 let files = ready.files.clone();
@@ -74,6 +84,25 @@ impl Server {
         }
         self.save(id);
         self.watch(id, &files, fingerprint);
+    }
+
+    /// Why an edit may be the session's own doing: its user could change one of the files. A
+    /// session must not loosen its policy. Root can change every file, and is told at the
+    /// start that this protects nothing from it.
+    fn suspicion(&self, id: u32) -> Option<String> {
+        let inner = self.inner.borrow();
+        let state = &inner.sessions.get(&id)?.state;
+        let uid = state.uid;
+        if uid == 0 {
+            return None;
+        }
+        let file = state.files.iter().find(|file| is_changeable(file, uid))?;
+        Some(format!(
+            "the edit of {} may be the session's own: {}, as whom it runs, can change that file. \
+             Keep policies that are to be edited in /etc/guard/policies, owned by root",
+            file.display(),
+            state.user
+        ))
     }
 
     /// Switches a session to a new policy, then removes the one before.

@@ -31,15 +31,6 @@ pub fn unit(session: &Name) -> String {
 /// (`Delegate=`), and returns its cgroup's path from the root of the hierarchy.
 pub async fn start(unit: &str, description: &str, pid: u32) -> Result<PathBuf> {
     let connection = connect().await?;
-    let properties: Vec<(&str, Variant<'_>)> = vec![
-        ("Description", Variant::from(description)),
-        ("Slice", Variant::from(SLICE)),
-        ("Delegate", Variant::from(true)),
-        ("PIDs", Variant::from(vec![pid])),
-        // A scope whose processes were killed shall not stay behind as failed.
-        ("CollectMode", Variant::from("inactive-or-failed")),
-    ];
-    let none: Vec<(&str, Vec<(&str, Variant<'_>)>)> = Vec::new();
     connection
         .call_method(
             // On the private socket there is no bus, and nobody who reads this.
@@ -47,7 +38,7 @@ pub async fn start(unit: &str, description: &str, pid: u32) -> Result<PathBuf> {
             "/org/freedesktop/systemd1",
             Some("org.freedesktop.systemd1.Manager"),
             "StartTransientUnit",
-            &(unit, "fail", properties, none),
+            &body(unit, description, pid),
         )
         .await
         .with_context(|| format!("systemd refused to start {unit}"))?;
@@ -66,6 +57,31 @@ pub async fn start(unit: &str, description: &str, pid: u32) -> Result<PathBuf> {
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+}
+
+/// Names and values of a unit.
+type Properties<'a> = Vec<(&'a str, Variant<'a>)>;
+
+/// The arguments of `StartTransientUnit`.
+fn body<'a>(
+    unit: &'a str,
+    description: &'a str,
+    pid: u32,
+) -> (
+    &'a str,
+    &'a str,
+    Properties<'a>,
+    Vec<(&'a str, Properties<'a>)>,
+) {
+    let properties = vec![
+        ("Description", Variant::from(description)),
+        ("Slice", Variant::from(SLICE)),
+        ("Delegate", Variant::from(true)),
+        ("PIDs", Variant::from(vec![pid])),
+        // A scope whose processes were killed shall not stay behind as failed.
+        ("CollectMode", Variant::from("inactive-or-failed")),
+    ];
+    (unit, "fail", properties, Vec::new())
 }
 
 /// The system bus; where none is running, systemd's own socket, as `systemctl` does it.
@@ -104,6 +120,20 @@ mod tests {
         let text = "5:cpu,cpuacct:/x\n1:name=systemd:/y\n0::/guard.slice/guard-a-1.scope\n";
         assert_eq!(parse(text), Some("/guard.slice/guard-a-1.scope".into()));
         assert_eq!(parse("1:name=systemd:/y\n"), None);
+    }
+
+    #[test]
+    fn the_call_has_the_signature_that_systemd_asks_for() {
+        use zbus::Message;
+        let message = Message::method_call("/org/freedesktop/systemd1", "StartTransientUnit")
+            .build(&body("guard-a-1.scope", "a", 7))
+            .unwrap();
+        let signature = message.body().signature().to_string();
+        // As `busctl introspect` shows it, in parentheses since it is one structure here.
+        assert_eq!(
+            signature.trim_matches(['(', ')']),
+            "ssa(sv)a(sa(sv))".trim_matches(')')
+        );
     }
 
     #[test]

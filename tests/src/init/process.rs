@@ -65,8 +65,9 @@ pub fn wait(
                 meanwhile()?;
                 sleep(Duration::from_millis(2));
             }
-            // Somebody else's end, or an interruption: look again.
-            Ok(_) | Err(Errno::EINTR) => {}
+            // Somebody else's end, or an interruption: look again. EINVAL is nix's word for the
+            // end by a real-time signal, which it has no name for; such a process is reaped.
+            Ok(_) | Err(Errno::EINTR | Errno::EINVAL) => {}
             Err(error) => return Err(error).context("failed to wait"),
         }
     }

@@ -1,0 +1,226 @@
+//! Sessions from start to end, followers, and what is refused.
+
+use super::*;
+
+#[test]
+fn a_session_lives_from_its_command_s_start_to_its_end_and_the_server_leaves() {
+    let host = Host::new();
+    host.with_leaving_server(|paths| {
+        let session = start(&paths, "exit 3", None, &[]);
+        assert_eq!(session.name.as_str(), "sh-1");
+        let now = status(&paths);
+        assert_eq!(now.sessions.len(), 1);
+        assert_eq!(now.sessions[0].tasks, 1);
+        assert!(paths.sessions().join("sh-1.json").exists());
+        let Session {
+            name,
+            mut connection,
+            held,
+        } = session;
+        let command = held.release(None, Some(&name)).unwrap();
+        wait(command.pid);
+        let finish = Request::Finish {
+            session: name.clone(),
+            status: 3,
+            remaining: Remaining::Leave,
+        };
+        connection.send(&finish, None).unwrap();
+        let expected = Response::Finished {
+            left: 0,
+            summary: None,
+        };
+        assert_eq!(connection.receive().unwrap(), expected);
+        assert_eq!(status(&paths).sessions, []);
+        assert!(!paths.sessions().join("sh-1.json").exists());
+        assert_eq!(changes(&paths, &name), ["session started", "session ended"]);
+        assert_eq!(events(&paths, &name)[1]["status"], 3);
+    });
+    let engine = host.engine.0.borrow();
+    assert!(!engine.is_pinned);
+    assert!(engine.sessions.is_empty() && engine.policies.is_empty() && engine.cgroups.is_empty());
+}
+
+#[test]
+fn what_cannot_be_started_leaves_nothing_behind() {
+    let host = Host::new();
+    let bad = host.base.path().join("bad.yaml");
+    fs::write(&bad, "version: 1\nrulez: []\n").unwrap();
+    host.with_leaving_server(move |paths| {
+        let message = refusal(&paths, None, &[&bad]);
+        assert!(message.contains("bad.yaml:2:1"), "{message}");
+        let session = start(&paths, "exit 0", Some("work"), &[]);
+        let message = refusal(&paths, Some("work"), &[]);
+        assert!(
+            message.contains("There is a session \"work\" already"),
+            "{message}"
+        );
+        assert_eq!(status(&paths).sessions.len(), 1);
+        session.held.abandon();
+    });
+    let engine = host.engine.0.borrow();
+    assert!(!engine.is_pinned && engine.sessions.is_empty() && engine.policies.is_empty());
+}
+
+#[test]
+fn a_label_that_does_not_come_undoes_everything() {
+    let host = Host::new();
+    host.engine.0.borrow_mut().loses_labels = true;
+    host.with_leaving_server(|paths| {
+        let message = refusal(&paths, None, &[]);
+        assert!(message.contains("did not get its label"), "{message}");
+        assert_eq!(status(&paths).sessions, []);
+    });
+    let engine = host.engine.0.borrow();
+    assert!(!engine.is_pinned && engine.sessions.is_empty() && engine.policies.is_empty());
+}
+
+#[test]
+fn whoever_is_in_a_session_is_refused() {
+    let host = Host::new();
+    host.with_server(|paths| {
+        let session = start(&paths, "exit 0", None, &[]);
+        // This process, the one that asks, joins the session's cgroup.
+        let procs = paths.run.with_file_name("cgroup/guard/sh-1/cgroup.procs");
+        let mut file = fs::OpenOptions::new().append(true).open(procs).unwrap();
+        writeln!(file, "\n{}", std::process::id()).unwrap();
+        match ask(&paths, &Request::Status) {
+            Response::Refused { message, .. } => {
+                assert!(message.contains("session sh-1 of guard"), "{message}");
+            }
+            response => panic!("{response:?}"),
+        }
+        session.held.abandon();
+    });
+}
+
+#[test]
+fn a_session_is_stopped_with_all_that_is_in_it() {
+    let host = Host::new();
+    host.with_server(|paths| {
+        let session = start(
+            &paths,
+            "trap '' TERM; while :; do sleep 0.1; done",
+            None,
+            &[],
+        );
+        let name = session.name;
+        let command = session.held.release(None, Some(&name)).unwrap();
+        std::thread::sleep(Duration::from_millis(100));
+        // Whoever started it waits for it, as `guard run` would.
+        let waiter = std::thread::spawn(move || wait(command.pid));
+        let stop = Request::Stop {
+            session: name.clone(),
+            grace: 200,
+        };
+        match ask(&paths, &stop) {
+            Response::Stopped {
+                processes: 1,
+                left: 0,
+            } => {}
+            response => panic!("{response:?}"),
+        }
+        waiter.join().unwrap();
+        drop(session.connection);
+        match ask(&paths, &stop) {
+            Response::Refused { message, .. } => {
+                assert!(
+                    message.contains("There is no session \"sh-1\""),
+                    "{message}"
+                );
+            }
+            response => panic!("{response:?}"),
+        }
+    });
+}
+
+#[test]
+fn what_is_left_is_left_killed_or_waited_for() {
+    for (remaining, left) in [
+        (Remaining::Leave, 1),
+        (Remaining::Kill, 0),
+        (Remaining::Wait, 0),
+    ] {
+        let host = Host::new();
+        host.with_server(move |paths| {
+            let session = start(&paths, "exit 0", None, &[]);
+            let mut other = std::process::Command::new("/bin/sleep")
+                .arg("1")
+                .spawn()
+                .unwrap();
+            let procs = paths.run.with_file_name("cgroup/guard/sh-1/cgroup.procs");
+            let mut file = fs::OpenOptions::new().append(true).open(procs).unwrap();
+            writeln!(file, "\n{}", other.id()).unwrap();
+            let Session {
+                name,
+                mut connection,
+                held,
+            } = session;
+            let command = held.release(None, Some(&name)).unwrap();
+            wait(command.pid);
+            let waiter = std::thread::spawn(move || other.wait().unwrap());
+            let finish = Request::Finish {
+                session: name,
+                status: 0,
+                remaining,
+            };
+            connection.send(&finish, None).unwrap();
+            match connection.receive().unwrap() {
+                Response::Finished { left: now, .. } => assert_eq!(now, left, "{remaining:?}"),
+                response => panic!("{response:?}"),
+            }
+            let died = !waiter.join().unwrap().success();
+            assert_eq!(died, remaining == Remaining::Kill, "{remaining:?}");
+        });
+    }
+}
+
+#[test]
+fn followers_see_what_happens() {
+    let host = Host::new();
+    host.with_server(|paths| {
+        let mut follower = connect(&paths);
+        follower
+            .send(
+                &Request::Follow(crate::events::filter::Filter::default()),
+                None,
+            )
+            .unwrap();
+        assert_eq!(follower.receive().unwrap(), Response::Following);
+        let session = start(&paths, "exit 0", None, &[]);
+        match follower.receive().unwrap() {
+            Response::Event(event) => {
+                assert_eq!(event["event"], "session");
+                assert_eq!(event["change"], "started");
+                assert_eq!(event["session"], "sh-1");
+            }
+            response => panic!("{response:?}"),
+        }
+        session.held.abandon();
+    });
+}
+
+#[test]
+fn a_second_server_is_told_of_the_first() {
+    let host = Host::new();
+    host.with_server(|paths| {
+        let holder = Lock::take(&paths).unwrap().unwrap_err();
+        assert_eq!(holder, std::process::id().to_string());
+    });
+    Lock::take(&host.paths())
+        .unwrap()
+        .expect("it is free again");
+}
+
+#[test]
+fn strangers_words_are_refused_with_the_reason() {
+    let host = Host::new();
+    host.with_server(|paths| {
+        let mut stream = std::os::unix::net::UnixStream::connect(paths.control()).unwrap();
+        stream
+            .write_all(b"{\"v\":99,\"body\":\"status\"}\n")
+            .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        assert!(answer.contains("different versions of guard"), "{answer}");
+    });
+}

@@ -1,0 +1,223 @@
+//! Attackers: this program in another part (`guard-tests agent`), inside a session or, for the
+//! control run, outside of any. It is told what to do line by line.
+
+use std::fmt::Display;
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use anyhow::{Context as _, ensure};
+use nix::errno::Errno;
+use serde::{Deserialize, Serialize};
+
+use super::guard::{self, GUARD};
+use super::victim::{self, Kind};
+
+/// This program.
+pub const SELF: &str = "/usr/bin/guard-tests";
+
+/// An ordinary user of the guest.
+pub const AGENT: u32 = 1000;
+
+/// What an attacker is asked to do.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Task {
+    /// The attack.
+    pub name: String,
+    /// Its arguments.
+    pub arguments: Vec<String>,
+    /// How it tries to become somebody else first.
+    pub via: String,
+}
+
+/// What came of it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Answer {
+    /// The last system call succeeded with this value.
+    Value(i64),
+    /// It failed with this number.
+    Errno(i32),
+    /// The attack could not be tried.
+    Broken(String),
+}
+
+/// An attacker.
+#[derive(Debug)]
+pub struct Agent {
+    child: Child,
+    to: Option<ChildStdin>,
+    from: BufReader<ChildStdout>,
+    /// Its process; that of `guard run` is the child.
+    pub pid: i32,
+    /// The session's name, for one that has a session.
+    pub session: String,
+    /// Its user.
+    pub uid: u32,
+}
+
+impl Agent {
+    /// One without guard, as this user.
+    pub fn free(uid: u32) -> anyhow::Result<Self> {
+        let mut command = Command::new(SELF);
+        command.args(["agent", &uid.to_string()]);
+        Self::spawn(&mut command, "", uid)
+    }
+
+    /// One in a session under the default policy.
+    pub fn guarded(session: &str, uid: u32) -> anyhow::Result<Self> {
+        Self::with(session, uid, &[])
+    }
+
+    /// One in a session, with more options of `guard run`.
+    pub fn with(session: &str, uid: u32, options: &[&str]) -> anyhow::Result<Self> {
+        let user = if uid == 0 { "root" } else { "agent" };
+        let workspace = format!("/srv/work-{session}");
+        fs::create_dir_all(&workspace)?;
+        std::os::unix::fs::chown(&workspace, Some(uid), Some(uid))?;
+        let mut command = Command::new(GUARD);
+        command
+            .args(["run", "--user", user, "--name", session])
+            .args(options)
+            .args(["--", SELF, "agent", &uid.to_string()])
+            .current_dir(&workspace);
+        Self::spawn(&mut command, session, uid)
+    }
+
+    /// One that existed before it was moved into a session: its parent is this process.
+    pub fn moved(session: &str) -> anyhow::Result<Self> {
+        let mut agent = Self::free(0)?;
+        let status = guard::session(session)?;
+        let cgroup = status["cgroup"].as_str().context("no cgroup")?;
+        fs::write(format!("{cgroup}/cgroup.procs"), agent.pid.to_string())?;
+        session.clone_into(&mut agent.session);
+        Ok(agent)
+    }
+
+    fn spawn(command: &mut Command, session: &str, uid: u32) -> anyhow::Result<Self> {
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("{command:?}"))?;
+        let to = child.stdin.take();
+        let mut from = BufReader::new(child.stdout.take().context("no output")?);
+        let mut line = String::new();
+        from.read_line(&mut line)?;
+        let pid = line
+            .trim()
+            .parse()
+            .with_context(|| format!("the attacker did not come up: {line:?}, {command:?}"))?;
+        Ok(Self {
+            child,
+            to,
+            from,
+            pid,
+            session: session.to_owned(),
+            uid,
+        })
+    }
+
+    /// The process of `guard run`.
+    pub fn client(&self) -> i32 {
+        self.child.id() as i32
+    }
+
+    /// Has it attack. An error is one of the test's; the attack's own is inside.
+    pub fn attack(
+        &mut self,
+        name: &str,
+        arguments: &[&dyn Display],
+    ) -> anyhow::Result<Result<i64, Errno>> {
+        self.attack_via("", name, arguments)
+    }
+
+    /// Has it attack after an attempt to become somebody else.
+    pub fn attack_via(
+        &mut self,
+        via: &str,
+        name: &str,
+        arguments: &[&dyn Display],
+    ) -> anyhow::Result<Result<i64, Errno>> {
+        let task = Task {
+            name: name.to_owned(),
+            arguments: arguments.iter().map(|word| word.to_string()).collect(),
+            via: via.to_owned(),
+        };
+        let to = self.to.as_mut().context("it has been dismissed")?;
+        writeln!(to, "{}", serde_json::to_string(&task)?)?;
+        let mut line = String::new();
+        self.from.read_line(&mut line)?;
+        let answer: Answer = serde_json::from_str(&line)
+            .with_context(|| format!("the attacker answered {line:?} to {task:?}"))?;
+        match answer {
+            Answer::Value(value) => Ok(Ok(value)),
+            Answer::Errno(errno) => Ok(Err(Errno::from_raw(errno))),
+            Answer::Broken(why) => anyhow::bail!("{name} could not be tried: {why}"),
+        }
+    }
+
+    /// Has it attack, which must succeed.
+    pub fn succeed(&mut self, name: &str, arguments: &[&dyn Display]) -> anyhow::Result<i64> {
+        self.attack(name, arguments)?
+            .map_err(|errno| anyhow::anyhow!("{name} failed: {errno}"))
+    }
+
+    /// Has it attack, which must be refused.
+    pub fn refused(&mut self, name: &str, arguments: &[&dyn Display]) -> anyhow::Result<()> {
+        let result = self.attack(name, arguments)?;
+        ensure!(
+            result == Err(Errno::EPERM),
+            "{name} was not refused: {result:?}"
+        );
+        Ok(())
+    }
+
+    /// Has it start a process of its own.
+    pub fn own(&mut self, kind: Kind) -> anyhow::Result<i32> {
+        let kind = match kind {
+            Kind::Plain => "plain",
+            Kind::Threads => "threads",
+            Kind::Urgent => "urgent",
+            Kind::Stopped => "stopped",
+            Kind::NamespaceInit => "init",
+        };
+        Ok(self.succeed("spawn", &[&kind])? as i32)
+    }
+
+    /// Lets it end, and says with what status.
+    pub fn dismiss(mut self) -> anyhow::Result<i32> {
+        drop(self.to.take());
+        use std::os::unix::process::ExitStatusExt as _;
+        let status = self.child.wait()?;
+        Ok(status
+            .code()
+            .or_else(|| Some(128 + status.signal()?))
+            .unwrap_or(-1))
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        drop(self.to.take());
+        let _ = self.child.wait();
+    }
+}
+
+/// The kind of victim that a word means.
+pub fn kind(word: &str) -> anyhow::Result<Kind> {
+    Ok(match word {
+        "plain" => Kind::Plain,
+        "threads" => Kind::Threads,
+        "urgent" => Kind::Urgent,
+        "stopped" => Kind::Stopped,
+        "init" => Kind::NamespaceInit,
+        _ => anyhow::bail!("there is no kind of process called {word}"),
+    })
+}
+
+/// Starts a process of the caller's own for [`Agent::own`].
+pub fn start(word: &str) -> anyhow::Result<i64> {
+    let uid = nix::unistd::getuid().as_raw();
+    Ok(i64::from(victim::start(kind(word)?, uid)?))
+}
