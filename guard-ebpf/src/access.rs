@@ -93,6 +93,10 @@ fn owner_is_pointer() -> bool {
 }
 
 /// A hook's arguments.
+///
+/// Behind them the kernel puts the verdict of the program before on the same hook. Nobody reads
+/// it: after a refusal the kernel calls no further program (`invoke_bpf_mod_ret`, since LSM
+/// programs exist, 5.7), so it is always zero.
 #[derive(Clone, Copy)]
 pub struct Arguments {
     context: *const u64,
