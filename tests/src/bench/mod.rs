@@ -25,12 +25,12 @@ use subject::Outsider;
 /// Runs what `guard-tests bench` was asked for.
 pub fn main(arguments: &[&str]) -> anyhow::Result<()> {
     match arguments {
-        // Which kernel it is, the host knows.
-        [_boot, image] => machine(image.parse()?),
         ["calls", case, outsider] => calls::run(case, outsider.parse()?),
         ["landlock", case, outsider] => landlock::run(case, outsider.parse()?),
         ["lenient", outsider] => calls::lenient(outsider.parse()?),
         ["refusals", outsider, count] => calls::refusals(outsider.parse()?, count.parse()?),
+        // Which kernel it is, the host knows.
+        [_boot, image] => machine(image.parse()?),
         _ => bail!("usage: guard-tests bench SERIES small|full"),
     }
 }
