@@ -174,7 +174,8 @@ fn kill_all_spares_what_is_outside_and_is_one_line(_: &mut Context) -> anyhow::R
         "the session's own process survived: {}",
         outcome.text
     );
-    let lines = sh("guard tail --json --no-follow --session everyone | grep '\"signal\":\"KILL\"'")?;
+    let lines =
+        sh("guard tail --json --no-follow --session everyone | grep '\"signal\":\"KILL\"'")?;
     let lines: Vec<&str> = lines.text.lines().collect();
     ensure!(
         lines.len() == 1,
@@ -193,7 +194,8 @@ fn kill_all_spares_what_is_outside_and_is_one_line(_: &mut Context) -> anyhow::R
         "{count} refusals on {} targets",
         others + 1
     );
-    let ended = sh("guard tail --json --no-follow --session everyone | grep '\"change\":\"ended\"'")?;
+    let ended =
+        sh("guard tail --json --no-follow --session everyone | grep '\"change\":\"ended\"'")?;
     let ended: serde_json::Value = serde_json::from_str(ended.text.trim())?;
     ensure!(
         ended["refused"]["signal"].as_u64() == Some(count),

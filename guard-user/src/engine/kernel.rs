@@ -112,14 +112,6 @@ impl Kernel {
                     );
                 };
                 Self::place(program, &arguments, &mut positions)?;
-                let behind = u32::try_from(arguments.len())?;
-                if behind > MAX_POSITION {
-                    bail!(
-                        "the LSM hook `{}` has {behind} arguments here",
-                        program.hook
-                    );
-                }
-                positions[program.arguments.len()] = behind;
             }
         }
         Ok(positions)
@@ -136,6 +128,9 @@ impl Kernel {
                 );
             };
             positions[index] = u32::try_from(position)?;
+            if positions[index] > MAX_POSITION {
+                bail!("the hook `{}` has too many arguments here", program.hook);
+            }
         }
         Ok(())
     }

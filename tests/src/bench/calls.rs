@@ -56,6 +56,17 @@ pub fn run(case: &str, outsider: i32) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Measures the signal that a rule lets through.
+pub fn lenient(outsider: i32) -> anyhow::Result<()> {
+    subject::go_first()?;
+    signal(
+        guarded::IN_SESSION,
+        "kill(15), a foreign process, allowed by a rule",
+        outsider,
+        Outcome::Done,
+    )
+}
+
 /// Sends a foreign process so many signals.
 pub fn refusals(outsider: i32, count: u32) -> anyhow::Result<()> {
     for call in 0..count {
