@@ -134,11 +134,10 @@ fn tail_follows(_: &mut Context) -> anyhow::Result<()> {
     });
     cases.run("bytes that are no text", || {
         use std::os::unix::ffi::OsStrExt as _;
-        let name = std::ffi::OsStr::from_bytes(b"/srv/sub\xff");
-        fs::create_dir(name)?;
-        fs::write(std::path::Path::new(name).join("in"), "")?;
+        fs::create_dir("/srv/bytes")?;
+        fs::write(std::ffi::OsStr::from_bytes(b"/srv/bytes/sub\xff"), "")?;
         // The attacker cannot be told this name in JSON; it removes what it finds.
-        agent.succeed("all-below", &[&"/srv"])?;
+        agent.succeed("all-below", &[&"/srv/bytes"])?;
         let line = json.wait_for(|line| line.contains("\"raw\""))?;
         ensure!(line.contains("737562ff"), "{line}");
         Ok(())
@@ -237,8 +236,8 @@ fn on_full_disk() -> anyhow::Result<()> {
     agent.refused("kill", &[&victim.pid, &SIGHUP])?;
     guard::wait_for_event("disk", |event| event["signal"] == "HUP")?;
     let fill = "/var/log/guard/fill";
-    let full = fs::write(fill, vec![0; 1 << 20]);
-    ensure!(full.is_err(), "the disk is not full");
+    let written = fs::write(fill, vec![0; 1 << 20]);
+    ensure!(written.is_err(), "the disk is not full");
     let tail = Tail::start(&["--json"])?;
     for _ in 0..40 {
         // Each in a process of its own, so that each is an event of its own: a page is full

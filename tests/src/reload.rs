@@ -1,5 +1,6 @@
 //! Policies: what each kind of rule means to the kernel, and edits while a session runs.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
@@ -182,14 +183,19 @@ const DENIED: i32 = SIGCONT;
 const AUDITED: i32 = SIGURG;
 const SECOND: i32 = SIGCHLD;
 
+#[expect(
+    clippy::too_many_lines,
+    reason = "one scene, looked at from several sides"
+)]
 fn rules_of_every_kind(_: &mut Context) -> anyhow::Result<()> {
     let mut text = "version: 1\ngroups:\n".to_owned();
     for (group, item) in GROUPS {
-        text += &format!("  {group}:\n    - {item}\n");
+        let _ = writeln!(text, "  {group}:\n    - {item}");
     }
     text += "rules:\n";
     for (group, _) in GROUPS {
-        text += &format!(
+        let _ = write!(
+            text,
             "  - {{ name: {group}-allow, allow: [signal], signals: [WINCH], to: {group} }}\n  \
              - {{ name: {group}-deny, deny: [signal], signals: [CONT], to: {group}, because: \"{group} says no\" }}\n  \
              - {{ name: {group}-audit, audit: [signal], signals: [URG, CHLD], to: {group} }}\n"

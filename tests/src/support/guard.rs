@@ -1,6 +1,7 @@
 //! Guard's own commands, as people type them.
 
 use std::fs;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -39,7 +40,6 @@ pub fn guard(arguments: &[&str]) -> anyhow::Result<Ran> {
 /// Runs a command to its end.
 pub fn ran(command: &mut Command) -> anyhow::Result<Ran> {
     let output: Output = command.output().with_context(|| format!("{command:?}"))?;
-    use std::os::unix::process::ExitStatusExt as _;
     let status = output.status;
     Ok(Ran {
         status: status
