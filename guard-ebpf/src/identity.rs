@@ -141,7 +141,7 @@ pub fn task_free(context: LsmContext) -> i32 {
 
 /// Keeps the label.
 #[lsm(hook = "bprm_creds_for_exec")]
-pub fn bprm_creds_for_exec(context: LsmContext) -> i32 {
+pub fn bprm_creds_for_exec(_: LsmContext) -> i32 {
     let current = Task::current();
     let session = session_of(current);
     if session == 0 || own_session(current) != 0 || label(current, session) {
