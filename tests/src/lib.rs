@@ -14,6 +14,7 @@ mod events;
 pub mod init;
 mod lifecycle;
 pub mod promise;
+mod refusals;
 pub mod registry;
 mod reload;
 mod support;

@@ -73,6 +73,7 @@ pub fn all() -> impl Iterator<Item = &'static Test> {
         crate::reload::TESTS,
         crate::events::TESTS,
         crate::cli::TESTS,
+        crate::refusals::TESTS,
     ]
     .into_iter()
     .flatten()

@@ -323,3 +323,54 @@ pub fn what_may_go(_: &mut Context) -> anyhow::Result<()> {
     }
     cases.finish()
 }
+
+/// Where everything may go but one place, the directories on the way to it stay too.
+pub fn the_way_to_what_is_kept(_: &mut Context) -> anyhow::Result<()> {
+    const POLICY: &str = "\
+version: 1
+rules:
+  - name: kept
+    deny: [delete]
+    on: [/srv/way/a/kept, /srv/way/a/kept/**]
+  - name: rest
+    allow: [delete]
+    on: [/srv/**]
+";
+    let _server = Server::start()?;
+    let policy = guard::policy("way", POLICY)?;
+    for directory in ["a/kept/deep", "a/beside", "b"] {
+        fs::create_dir_all(format!("/srv/way/{directory}"))?;
+    }
+    for file in ["a/kept/deep/file", "a/file", "b/file"] {
+        fs::write(format!("/srv/way/{file}"), "kept")?;
+    }
+    let mut agent = Agent::with("way", 0, &["--policy", &policy])?;
+    let mut cases = Cases::default();
+    for (attack, words) in [
+        ("unlink", &["/srv/way/a/kept/deep/file"][..]),
+        ("rename", &["/srv/way/a/kept", "/srv/way/gone"]),
+        ("rename", &["/srv/way/a", "/srv/way/gone"]),
+        ("rename", &["/srv/way", "/srv/gone"]),
+        ("exchange", &["/srv/way/a", "/srv/way/b"]),
+        ("exchange", &["/srv/way/b", "/srv/way/a"]),
+        ("rename", &["/srv", "/gone"]),
+    ] {
+        cases.run(format_args!("{attack} {words:?}"), || {
+            let words: Vec<&dyn Display> = words.iter().map(|word| word as &dyn Display).collect();
+            agent.refused(attack, &words)?;
+            ensure!(is_whole("/srv/way/a/kept/deep/file"), "it is gone");
+            Ok(())
+        });
+    }
+    cases.run("what lies beside may go", || {
+        agent.succeed("rename", &[&"/srv/way/b", &"/srv/way/a/c"])?;
+        agent.succeed("rmdir", &[&"/srv/way/a/beside"])?;
+        agent.succeed("unlink", &[&"/srv/way/a/file"])?;
+        Ok(())
+    });
+    cases.run("control: without guard the way goes", || {
+        Agent::free(0)?.succeed("rename", &[&"/srv/way/a", &"/srv/way/gone"])?;
+        Ok(())
+    });
+    cases.finish()
+}

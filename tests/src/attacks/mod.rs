@@ -3,6 +3,7 @@
 //! it has to fail and leave its target whole.
 
 mod delete;
+mod everything;
 mod guard;
 mod identity;
 mod signals;
@@ -16,13 +17,17 @@ pub const TESTS: &[Test] = &[
         "signals::every_way_to_send_one",
         signals::every_way_to_send_one,
     ),
-    enforcing("signals::kill_everything", signals::kill_everything),
+    enforcing("signals::kill_everything", everything::kill_everything),
     enforcing(
         "trace::every_way_to_get_hold_of_a_process",
         trace::every_way,
     ),
     enforcing("delete::every_way_to_remove_a_file", delete::every_way),
     enforcing("delete::what_may_go_and_what_may_not", delete::what_may_go),
+    enforcing(
+        "delete::the_way_to_what_is_kept",
+        delete::the_way_to_what_is_kept,
+    ),
     enforcing("identity::the_label_stays", identity::the_label_stays),
     enforcing(
         "identity::many_threads_at_once",
