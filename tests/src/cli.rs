@@ -224,11 +224,11 @@ fn as_if_not_there(_: &mut Context) -> anyhow::Result<()> {
 
 /// A terminal is handed on: the command has it as its controlling terminal, in the foreground.
 fn terminal() -> anyhow::Result<()> {
+    const TIOCSPTLCK: usize = 0x4004_5431;
+    const TIOCGPTN: usize = 0x8004_5430;
     let master = raw::open("/dev/ptmx", libc::O_RDWR | libc::O_NOCTTY)?;
     let unlock = 0_i32;
     let number = 0_u32;
-    const TIOCSPTLCK: usize = 0x4004_5431;
-    const TIOCGPTN: usize = 0x8004_5430;
     raw::call(
         libc::SYS_ioctl,
         &[master, TIOCSPTLCK, (&raw const unlock) as usize],

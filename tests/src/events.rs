@@ -237,8 +237,8 @@ fn on_full_disk() -> anyhow::Result<()> {
     agent.refused("kill", &[&victim.pid, &SIGHUP])?;
     guard::wait_for_event("disk", |event| event["signal"] == "HUP")?;
     let fill = "/var/log/guard/fill";
-    let full = fs::write(fill, vec![0; 1 << 20]);
-    ensure!(full.is_err(), "the disk is not full");
+    let written = fs::write(fill, vec![0; 1 << 20]);
+    ensure!(written.is_err(), "the disk is not full");
     let tail = Tail::start(&["--json"])?;
     for _ in 0..40 {
         // Each in a process of its own, so that each is an event of its own: a page is full

@@ -1,5 +1,6 @@
 //! Policies: what each kind of rule means to the kernel, and edits while a session runs.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Child, Command, Stdio};
@@ -185,15 +186,16 @@ const SECOND: i32 = SIGCHLD;
 fn rules_of_every_kind(_: &mut Context) -> anyhow::Result<()> {
     let mut text = "version: 1\ngroups:\n".to_owned();
     for (group, item) in GROUPS {
-        text += &format!("  {group}:\n    - {item}\n");
+        write!(text, "  {group}:\n    - {item}\n")?;
     }
     text += "rules:\n";
     for (group, _) in GROUPS {
-        text += &format!(
+        write!(
+            text,
             "  - {{ name: {group}-allow, allow: [signal], signals: [WINCH], to: {group} }}\n  \
              - {{ name: {group}-deny, deny: [signal], signals: [CONT], to: {group}, because: \"{group} says no\" }}\n  \
              - {{ name: {group}-audit, audit: [signal], signals: [URG, CHLD], to: {group} }}\n"
-        );
+        )?;
     }
     // Comes too late for everybody above.
     text += "  - { name: last, deny: [signal], signals: [CHLD] }\n";

@@ -182,6 +182,7 @@ fn all_below(path: &str) -> usize {
 
 /// Has a ring remove the file (`IORING_OP_UNLINKAT`, 5.11). The value is 0 when it did.
 fn uring(path: &str) -> anyhow::Result<Attempt> {
+    const GET_EVENTS: usize = 1;
     const OP_UNLINKAT: u8 = 36;
     /// What is mapped: enough for one entry of each queue.
     const LENGTH: usize = 4096;
@@ -226,7 +227,6 @@ fn uring(path: &str) -> anyhow::Result<Attempt> {
         sq_tail.write_volatile(sq_tail.read_volatile() + 1);
     }
     std::sync::atomic::fence(std::sync::atomic::Ordering::SeqCst);
-    const GET_EVENTS: usize = 1;
     if let Err(errno) = call(libc::SYS_io_uring_enter, &[ring, 1, 1, GET_EVENTS, 0, 0]) {
         return Ok(Err(errno));
     }

@@ -51,7 +51,7 @@ pub fn attempt(name: &str, words: &Words<'_>) -> anyhow::Result<Option<Attempt>>
         "lease" => lease(words.word(0)?, words.word(1)?)?,
         "notify" => notify(words.word(0)?, words.word(1)?)?,
         "storm" => storm(words.word(0)?, words.word(1)?, words.word(2)?)?,
-        "flood" => flood(words.word(0)?, words.word(1)?, words.word(2)?),
+        "flood" => Ok(flood(words.word(0)?, words.word(1)?, words.word(2)?)),
         "children-and-all" => children_and_all(words.word(0)?)?,
         _ => return Ok(None),
     }))
@@ -248,9 +248,8 @@ fn children_and_all(count: usize) -> anyhow::Result<Attempt> {
 }
 
 /// Sends as many signals as fast as it can. The value is how many were refused.
-fn flood(target: usize, signal: usize, count: usize) -> Attempt {
-    let refused = (0..count)
+fn flood(target: usize, signal: usize, count: usize) -> usize {
+    (0..count)
         .filter(|_| call(libc::SYS_kill, &[target, signal]) == Err(Errno::EPERM))
-        .count();
-    Ok(refused)
+        .count()
 }

@@ -46,7 +46,7 @@ impl Server {
     pub fn start() -> anyhow::Result<Self> {
         let path = "/run/guard-bench.socket";
         let socket = UnixDatagram::bind(path)?;
-        socket.set_read_timeout(Some(Duration::from_secs(120)))?;
+        socket.set_read_timeout(Some(Duration::from_mins(2)))?;
         let child = Command::new("guard")
             .args(["server", "--stay"])
             .env("NOTIFY_SOCKET", path)
@@ -77,7 +77,7 @@ impl Server {
     }
 
     /// Runs a part of this program in a session.
-    pub fn in_session(&self, arguments: &[&str]) -> anyhow::Result<()> {
+    pub fn in_session(arguments: &[&str]) -> anyhow::Result<()> {
         let mut command = Command::new("guard");
         command
             .args(["run", "--user", "root", "--workspace", WORKSPACE, "--"])
@@ -99,7 +99,7 @@ impl Server {
         self.resident("resident memory with a session (kB)")?;
         let before = self.executed()?;
         let pid = outsider.to_string();
-        self.in_session(&["refusals", &pid, &EVENTS.to_string()])?;
+        Self::in_session(&["refusals", &pid, &EVENTS.to_string()])?;
         let executed = (self.executed()? - before) / u64::from(EVENTS);
         line(
             TABLE,

@@ -4,6 +4,7 @@
 use std::fmt::Display;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::unix::process::ExitStatusExt as _;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use anyhow::{Context as _, ensure};
@@ -141,7 +142,7 @@ impl Agent {
     ) -> anyhow::Result<Result<i64, Errno>> {
         let task = Task {
             name: name.to_owned(),
-            arguments: arguments.iter().map(|word| word.to_string()).collect(),
+            arguments: arguments.iter().map(ToString::to_string).collect(),
             via: via.to_owned(),
         };
         let to = self.to.as_mut().context("it has been dismissed")?;
@@ -188,7 +189,6 @@ impl Agent {
     /// Lets it end, and says with what status.
     pub fn dismiss(mut self) -> anyhow::Result<i32> {
         drop(self.to.take());
-        use std::os::unix::process::ExitStatusExt as _;
         let status = self.child.wait()?;
         Ok(status
             .code()

@@ -1,6 +1,7 @@
 //! Guard's own commands, as people type them.
 
 use std::fs;
+use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
@@ -18,7 +19,7 @@ pub const GUARD: &str = "/usr/bin/guard";
 pub const PINS: &str = "/sys/fs/bpf/guard";
 
 /// How long guard may take for what it does at once, on an emulated processor.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A run of guard that has ended.
 #[derive(Debug)]
@@ -39,7 +40,6 @@ pub fn guard(arguments: &[&str]) -> anyhow::Result<Ran> {
 /// Runs a command to its end.
 pub fn ran(command: &mut Command) -> anyhow::Result<Ran> {
     let output: Output = command.output().with_context(|| format!("{command:?}"))?;
-    use std::os::unix::process::ExitStatusExt as _;
     let status = output.status;
     Ok(Ran {
         status: status

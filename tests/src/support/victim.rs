@@ -130,8 +130,7 @@ pub fn start(kind: Kind, uid: u32) -> anyhow::Result<i32> {
 /// Whether an attack's effect shows within a few seconds.
 pub fn shows(pid: i32, effect: Effect) -> bool {
     until(PATIENCE, || match (effect, process::state(pid)) {
-        (Effect::Dies, None | Some('Z' | 'X')) => true,
-        (Effect::Stops, Some('T')) => true,
+        (Effect::Dies, None | Some('Z' | 'X')) | (Effect::Stops, Some('T')) => true,
         (Effect::Continues, state) => state.is_some_and(|state| state != 'T'),
         _ => false,
     })
