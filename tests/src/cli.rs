@@ -68,6 +68,7 @@ fn sh(options: &[&str], script: &str) -> anyhow::Result<Ran> {
 
 const ROOT: &[&str] = &["--user", "root"];
 
+#[expect(clippy::too_many_lines, reason = "a table of small cases")]
 fn as_if_not_there(_: &mut Context) -> anyhow::Result<()> {
     let _server = Server::start()?;
     let mut cases = Cases::default();
@@ -196,7 +197,8 @@ fn as_if_not_there(_: &mut Context) -> anyhow::Result<()> {
             victim.pid
         );
         let ran = sh(ROOT, &script)?;
-        ran.ensure_status(3)?.ensure_says(&["signal", "delete"])?;
+        ran.ensure_status(3)?
+            .ensure_says(&["2 signals", "1 deletion"])?;
         Ok(())
     });
     cases.run("no workspace", || {
@@ -222,10 +224,12 @@ fn as_if_not_there(_: &mut Context) -> anyhow::Result<()> {
     cases.finish()
 }
 
+/// Unlocks a terminal, and tells its number (asm-generic/ioctls.h).
+const TIOCSPTLCK: usize = 0x4004_5431;
+const TIOCGPTN: usize = 0x8004_5430;
+
 /// A terminal is handed on: the command has it as its controlling terminal, in the foreground.
 fn terminal() -> anyhow::Result<()> {
-    const TIOCSPTLCK: usize = 0x4004_5431;
-    const TIOCGPTN: usize = 0x8004_5430;
     let master = raw::open("/dev/ptmx", libc::O_RDWR | libc::O_NOCTTY)?;
     let unlock = 0_i32;
     let number = 0_u32;
@@ -302,7 +306,7 @@ fn what_remains(_: &mut Context) -> anyhow::Result<()> {
     cases.run("leave", || {
         let ran = sh(&options("left", "leave"), background)?;
         ran.ensure_status(0)?
-            .ensure_says(&["1 other process", "guard stop left"])?;
+            .ensure_says(&["another process still runs", "guard stop left"])?;
         let pid: i32 = ran.out.trim().parse()?;
         ensure!(process::state(pid).is_some(), "it is gone");
         ensure!(
@@ -384,7 +388,8 @@ fn mistakes_start_nothing(_: &mut Context) -> anyhow::Result<()> {
         let rules = "  - { deny: [signal] }\n".repeat(70);
         let many = guard::policy("many", &format!("version: 1\nrules:\n{rules}"))?;
         let ran = sh(&["--user", "root", "--policy", &many], "touch /srv/started")?;
-        ran.ensure_status(2)?.ensure_says(&["64", "rules"])?;
+        ran.ensure_status(2)?
+            .ensure_says(&["70 rules", "the limit is 60"])?;
         Ok(())
     });
     cases.run("a workspace that cannot be one", || {

@@ -4,9 +4,6 @@
 //! (`init`), which starts it again for each test (`guard-tests run NAME`), and on the host it says
 //! which tests a boot has to run (`guard-tests list`). `xtask` builds it and boots the machines.
 
-// What a test does, and what must come of it, is told in one piece.
-#![allow(clippy::too_many_lines)]
-
 pub mod actor;
 mod attacks;
 pub mod bench;

@@ -9,6 +9,7 @@ use anyhow::{Context, Result};
 use nix::unistd::ForkResult;
 
 use super::exit::{Exit, Failure};
+use crate::doctor;
 use crate::server::client::{BUSY, READY};
 use crate::server::core::Parts;
 use crate::server::daemon::{self, Lock};
@@ -42,6 +43,8 @@ pub fn run(raw: &Arguments) -> Result<Exit, Failure> {
     if raw.background {
         return Ok(in_background());
     }
+    // A background server's client has looked already.
+    doctor::preflight()?;
     let paths = Paths::system();
     paths.make()?;
     let lock = match Lock::take(&paths)? {

@@ -13,7 +13,7 @@ pub struct Records(RingBuf<MapData>);
 impl Engine {
     /// Opens the ring buffer. There is one reader at a time: the server.
     pub fn records(&mut self) -> Result<Records> {
-        Ok(Records(maps::Maps::open(&load::pin_directory())?.records))
+        maps::records(&load::pin_directory()).map(Records)
     }
 }
 

@@ -1,6 +1,7 @@
 //! Removing files and directories in every way that there is.
 
 use std::fs;
+use std::path::Path;
 
 use nix::errno::Errno;
 use nix::libc;
@@ -28,7 +29,7 @@ pub fn attempt(name: &str, words: &Words<'_>) -> anyhow::Result<Option<Attempt>>
         "uring" => uring(path()?)?,
         "deep" => deep(path()?, words.word(1)?),
         "create" => raw::open(path()?, libc::O_CREAT | libc::O_WRONLY),
-        "all-below" => Ok(all_below(path()?)),
+        "all-below" => Ok(all_below(Path::new(path()?))),
         _ => return Ok(None),
     }))
 }
@@ -165,16 +166,15 @@ fn deep(path: &str, levels: usize) -> Attempt {
 }
 
 /// Tries to remove everything below a directory. How many files there were that could not be.
-fn all_below(path: &str) -> usize {
+fn all_below(path: &Path) -> usize {
     let mut left = 0;
     for entry in fs::read_dir(path).into_iter().flatten().flatten() {
         let path = entry.path();
-        let path = path.to_string_lossy();
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             left += all_below(&path);
-            left += usize::from(at(libc::SYS_rmdir, &path).is_err());
+            left += usize::from(fs::remove_dir(&path).is_err());
         } else {
-            left += usize::from(at(libc::SYS_unlink, &path).is_err());
+            left += usize::from(fs::remove_file(&path).is_err());
         }
     }
     left
@@ -182,8 +182,9 @@ fn all_below(path: &str) -> usize {
 
 /// Has a ring remove the file (`IORING_OP_UNLINKAT`, 5.11). The value is 0 when it did.
 fn uring(path: &str) -> anyhow::Result<Attempt> {
-    const GET_EVENTS: usize = 1;
     const OP_UNLINKAT: u8 = 36;
+    /// `IORING_ENTER_GETEVENTS`: wait for what was handed in.
+    const GET_EVENTS: usize = 1;
     /// What is mapped: enough for one entry of each queue.
     const LENGTH: usize = 4096;
     // struct io_uring_params, 120 bytes; the offsets of the queues stand at its end.

@@ -42,7 +42,7 @@ pub fn run(case: &str, outsider: i32) -> anyhow::Result<()> {
     };
     let child = Outsider::start()?;
     subject::go_first()?;
-    let figure = clock::per_call(CALLS, || Ok(()), |_| getppid(), || Ok(()))?;
+    let figure = clock::per_call(CALLS, nothing, |_| getppid(), nothing)?;
     line(TABLE, "getppid, for reference", case, figure, "");
     signal(case, "kill(15), own child", child.pid(), Outcome::Done)?;
     signal(case, "kill(15), a foreign process", outsider, refused)?;
@@ -51,9 +51,20 @@ pub fn run(case: &str, outsider: i32) -> anyhow::Result<()> {
     open(case)?;
     fork(case)?;
     if refused != Outcome::Done {
-        waking(case, outsider);
+        waking(case, outsider)?;
     }
     Ok(())
+}
+
+/// Measures the signal that a rule lets through.
+pub fn lenient(outsider: i32) -> anyhow::Result<()> {
+    subject::go_first()?;
+    signal(
+        guarded::IN_SESSION,
+        "kill(15), a foreign process, allowed by a rule",
+        outsider,
+        Outcome::Done,
+    )
 }
 
 /// Sends a foreign process so many signals.
@@ -66,6 +77,10 @@ pub fn refusals(outsider: i32, count: u32) -> anyhow::Result<()> {
         }
     }
     sleep(Duration::from_secs(2));
+    Ok(())
+}
+
+fn nothing() -> anyhow::Result<()> {
     Ok(())
 }
 
@@ -95,7 +110,7 @@ pub fn signal(case: &str, what: &str, pid: i32, outcome: Outcome) -> anyhow::Res
     check(kill(pid), outcome, what)?;
     let figure = clock::per_call(
         CALLS,
-        || Ok(()),
+        nothing,
         |_| {
             kill(pid);
         },
@@ -107,7 +122,7 @@ pub fn signal(case: &str, what: &str, pid: i32, outcome: Outcome) -> anyhow::Res
 
 /// Measures a refused signal after which the server has nothing left to read, so that each wakes
 /// it. What the server then does is not counted.
-fn waking(case: &str, pid: i32) {
+fn waking(case: &str, pid: i32) -> anyhow::Result<()> {
     let mut counts = Vec::new();
     for _ in 0..50 {
         sleep(Duration::from_millis(10));
@@ -123,6 +138,7 @@ fn waking(case: &str, pid: i32) {
         figure,
         "",
     );
+    Ok(())
 }
 
 /// Measures the removal of files, which are made anew for each batch.
@@ -146,7 +162,7 @@ pub fn delete(case: &str, what: &str, place: &str, outcome: Outcome) -> anyhow::
         |call| {
             unlink(&names[call as usize]);
         },
-        || Ok(()),
+        nothing,
     )?;
     line(TABLE, what, case, figure, "");
     Ok(())
@@ -159,7 +175,7 @@ fn open(case: &str) -> anyhow::Result<()> {
     let place = std::cell::RefCell::new(&mut files);
     let figure = clock::per_call(
         CALLS,
-        || Ok(()),
+        nothing,
         |call| {
             // SAFETY: a string that ends in NUL.
             place.borrow_mut()[call as usize] =
@@ -182,7 +198,7 @@ fn open(case: &str) -> anyhow::Result<()> {
 fn fork(case: &str) -> anyhow::Result<()> {
     let figure = clock::per_call(
         1,
-        || Ok(()),
+        nothing,
         |_| {
             // SAFETY: there is one thread; the child does nothing but end.
             unsafe {
@@ -193,7 +209,7 @@ fn fork(case: &str) -> anyhow::Result<()> {
                 libc::waitpid(child, std::ptr::null_mut(), 0);
             }
         },
-        || Ok(()),
+        nothing,
     )?;
     line(TABLE, "fork, exit and wait", case, figure, "");
     Ok(())

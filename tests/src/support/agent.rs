@@ -142,7 +142,7 @@ impl Agent {
     ) -> anyhow::Result<Result<i64, Errno>> {
         let task = Task {
             name: name.to_owned(),
-            arguments: arguments.iter().map(ToString::to_string).collect(),
+            arguments: arguments.iter().map(|word| format!("{word}")).collect(),
             via: via.to_owned(),
         };
         let to = self.to.as_mut().context("it has been dismissed")?;
