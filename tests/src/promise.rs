@@ -14,7 +14,7 @@ use crate::registry::{Kernels, Test};
 
 /// How long something that is promised within a second may take on an emulated machine
 /// before the test gives up. Nothing is measured with it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The tests of this file. They share a machine, and so its temporary directories.
 pub const TESTS: &[Test] = &[

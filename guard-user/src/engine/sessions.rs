@@ -105,7 +105,7 @@ impl Engine {
     /// The sessions: number, slot of the policy in force, its number.
     pub fn sessions(&self) -> Result<Vec<(u32, u32, u32)>> {
         let mut sessions = Vec::new();
-        for entry in &self.maps.sessions {
+        for entry in self.maps.sessions.iter() {
             let Session { id, slot } = entry.context("the sessions cannot be listed")?.0;
             if id == 0 {
                 continue;
