@@ -42,7 +42,7 @@ pub fn run(case: &str, outsider: i32) -> anyhow::Result<()> {
     };
     let child = Outsider::start()?;
     subject::go_first()?;
-    let figure = clock::per_call(CALLS, nothing, |_| getppid(), nothing)?;
+    let figure = clock::per_call(CALLS, || Ok(()), |_| getppid(), || Ok(()))?;
     line(TABLE, "getppid, for reference", case, figure, "");
     signal(case, "kill(15), own child", child.pid(), Outcome::Done)?;
     signal(case, "kill(15), a foreign process", outsider, refused)?;
@@ -51,7 +51,7 @@ pub fn run(case: &str, outsider: i32) -> anyhow::Result<()> {
     open(case)?;
     fork(case)?;
     if refused != Outcome::Done {
-        waking(case, outsider)?;
+        waking(case, outsider);
     }
     Ok(())
 }
@@ -77,10 +77,6 @@ pub fn refusals(outsider: i32, count: u32) -> anyhow::Result<()> {
         }
     }
     sleep(Duration::from_secs(2));
-    Ok(())
-}
-
-fn nothing() -> anyhow::Result<()> {
     Ok(())
 }
 
@@ -110,7 +106,7 @@ pub fn signal(case: &str, what: &str, pid: i32, outcome: Outcome) -> anyhow::Res
     check(kill(pid), outcome, what)?;
     let figure = clock::per_call(
         CALLS,
-        nothing,
+        || Ok(()),
         |_| {
             kill(pid);
         },
@@ -122,7 +118,7 @@ pub fn signal(case: &str, what: &str, pid: i32, outcome: Outcome) -> anyhow::Res
 
 /// Measures a refused signal after which the server has nothing left to read, so that each wakes
 /// it. What the server then does is not counted.
-fn waking(case: &str, pid: i32) -> anyhow::Result<()> {
+fn waking(case: &str, pid: i32) {
     let mut counts = Vec::new();
     for _ in 0..50 {
         sleep(Duration::from_millis(10));
@@ -138,7 +134,6 @@ fn waking(case: &str, pid: i32) -> anyhow::Result<()> {
         figure,
         "",
     );
-    Ok(())
 }
 
 /// Measures the removal of files, which are made anew for each batch.
@@ -162,7 +157,7 @@ pub fn delete(case: &str, what: &str, place: &str, outcome: Outcome) -> anyhow::
         |call| {
             unlink(&names[call as usize]);
         },
-        nothing,
+        || Ok(()),
     )?;
     line(TABLE, what, case, figure, "");
     Ok(())
@@ -175,7 +170,7 @@ fn open(case: &str) -> anyhow::Result<()> {
     let place = std::cell::RefCell::new(&mut files);
     let figure = clock::per_call(
         CALLS,
-        nothing,
+        || Ok(()),
         |call| {
             // SAFETY: a string that ends in NUL.
             place.borrow_mut()[call as usize] =
@@ -198,7 +193,7 @@ fn open(case: &str) -> anyhow::Result<()> {
 fn fork(case: &str) -> anyhow::Result<()> {
     let figure = clock::per_call(
         1,
-        nothing,
+        || Ok(()),
         |_| {
             // SAFETY: there is one thread; the child does nothing but end.
             unsafe {
@@ -209,7 +204,7 @@ fn fork(case: &str) -> anyhow::Result<()> {
                 libc::waitpid(child, std::ptr::null_mut(), 0);
             }
         },
-        nothing,
+        || Ok(()),
     )?;
     line(TABLE, "fork, exit and wait", case, figure, "");
     Ok(())

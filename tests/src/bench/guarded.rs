@@ -57,7 +57,7 @@ impl Server {
     pub fn start() -> anyhow::Result<Self> {
         let path = "/run/guard-bench.socket";
         let socket = UnixDatagram::bind(path)?;
-        socket.set_read_timeout(Some(Duration::from_secs(120)))?;
+        socket.set_read_timeout(Some(Duration::from_mins(2)))?;
         let child = Command::new("guard")
             .args(["server", "--stay"])
             .env("NOTIFY_SOCKET", path)
@@ -95,11 +95,11 @@ impl Server {
     }
 
     /// Runs a part of this program in a session.
-    pub fn in_session(&self, arguments: &[&str]) -> anyhow::Result<()> {
-        self.run(&[], arguments)
+    pub fn in_session(arguments: &[&str]) -> anyhow::Result<()> {
+        Self::run(&[], arguments)
     }
 
-    fn run(&self, options: &[&str], arguments: &[&str]) -> anyhow::Result<()> {
+    fn run(options: &[&str], arguments: &[&str]) -> anyhow::Result<()> {
         let mut command = Command::new("guard");
         command
             .args(["run", "--user", "root", "--workspace", WORKSPACE])
@@ -113,10 +113,10 @@ impl Server {
     }
 
     /// Runs a part of this program in a session that may signal what root runs.
-    pub fn in_lenient_session(&self, arguments: &[&str]) -> anyhow::Result<()> {
+    pub fn in_lenient_session(arguments: &[&str]) -> anyhow::Result<()> {
         let policy = "/run/guard-bench.yaml";
         fs::write(policy, LENIENT)?;
-        self.run(&["--policy", policy], arguments)
+        Self::run(&["--policy", policy], arguments)
     }
 
     /// Looks at the memory with one session, and after many events.
@@ -130,7 +130,7 @@ impl Server {
         self.resident("resident memory with a session (kB)")?;
         let before = self.executed()?;
         let pid = outsider.to_string();
-        self.in_session(&["refusals", &pid, &EVENTS.to_string()])?;
+        Self::in_session(&["refusals", &pid, &EVENTS.to_string()])?;
         let executed = (self.executed()? - before) / u64::from(EVENTS);
         line(
             TABLE,
