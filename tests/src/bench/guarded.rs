@@ -57,7 +57,7 @@ impl Server {
     pub fn start() -> anyhow::Result<Self> {
         let path = "/run/guard-bench.socket";
         let socket = UnixDatagram::bind(path)?;
-        socket.set_read_timeout(Some(Duration::from_secs(120)))?;
+        socket.set_read_timeout(Some(Duration::from_mins(2)))?;
         let child = Command::new("guard")
             .args(["server", "--stay"])
             .env("NOTIFY_SOCKET", path)
@@ -95,28 +95,20 @@ impl Server {
     }
 
     /// Runs a part of this program in a session.
+    #[allow(
+        clippy::unused_self,
+        reason = "there is a session only while there is a server"
+    )]
     pub fn in_session(&self, arguments: &[&str]) -> anyhow::Result<()> {
-        self.run(&[], arguments)
-    }
-
-    fn run(&self, options: &[&str], arguments: &[&str]) -> anyhow::Result<()> {
-        let mut command = Command::new("guard");
-        command
-            .args(["run", "--user", "root", "--workspace", WORKSPACE])
-            .args(options)
-            .arg("--")
-            .arg(env::current_exe()?)
-            .arg("bench")
-            .args(arguments)
-            .current_dir(WORKSPACE);
-        succeed(&mut command)
+        run(&[], arguments)
     }
 
     /// Runs a part of this program in a session that may signal what root runs.
+    #[allow(clippy::unused_self, reason = "as above")]
     pub fn in_lenient_session(&self, arguments: &[&str]) -> anyhow::Result<()> {
         let policy = "/run/guard-bench.yaml";
         fs::write(policy, LENIENT)?;
-        self.run(&["--policy", policy], arguments)
+        run(&["--policy", policy], arguments)
     }
 
     /// Looks at the memory with one session, and after many events.
@@ -183,6 +175,20 @@ impl Server {
         line(TABLE, what, "figure", value.parse()?, "");
         Ok(())
     }
+}
+
+/// Runs a part of this program in a session, with these options of `guard run`.
+fn run(options: &[&str], arguments: &[&str]) -> anyhow::Result<()> {
+    let mut command = Command::new("guard");
+    command
+        .args(["run", "--user", "root", "--workspace", WORKSPACE])
+        .args(options)
+        .arg("--")
+        .arg(env::current_exe()?)
+        .arg("bench")
+        .args(arguments)
+        .current_dir(WORKSPACE);
+    succeed(&mut command)
 }
 
 impl Drop for Server {
