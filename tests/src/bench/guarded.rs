@@ -95,28 +95,20 @@ impl Server {
     }
 
     /// Runs a part of this program in a session.
-    pub fn in_session(arguments: &[&str]) -> anyhow::Result<()> {
-        Self::run(&[], arguments)
-    }
-
-    fn run(options: &[&str], arguments: &[&str]) -> anyhow::Result<()> {
-        let mut command = Command::new("guard");
-        command
-            .args(["run", "--user", "root", "--workspace", WORKSPACE])
-            .args(options)
-            .arg("--")
-            .arg(env::current_exe()?)
-            .arg("bench")
-            .args(arguments)
-            .current_dir(WORKSPACE);
-        succeed(&mut command)
+    #[allow(
+        clippy::unused_self,
+        reason = "there is a session only while there is a server"
+    )]
+    pub fn in_session(&self, arguments: &[&str]) -> anyhow::Result<()> {
+        run(&[], arguments)
     }
 
     /// Runs a part of this program in a session that may signal what root runs.
-    pub fn in_lenient_session(arguments: &[&str]) -> anyhow::Result<()> {
+    #[allow(clippy::unused_self, reason = "as above")]
+    pub fn in_lenient_session(&self, arguments: &[&str]) -> anyhow::Result<()> {
         let policy = "/run/guard-bench.yaml";
         fs::write(policy, LENIENT)?;
-        Self::run(&["--policy", policy], arguments)
+        run(&["--policy", policy], arguments)
     }
 
     /// Looks at the memory with one session, and after many events.
@@ -130,7 +122,7 @@ impl Server {
         self.resident("resident memory with a session (kB)")?;
         let before = self.executed()?;
         let pid = outsider.to_string();
-        Self::in_session(&["refusals", &pid, &EVENTS.to_string()])?;
+        self.in_session(&["refusals", &pid, &EVENTS.to_string()])?;
         let executed = (self.executed()? - before) / u64::from(EVENTS);
         line(
             TABLE,
@@ -183,6 +175,20 @@ impl Server {
         line(TABLE, what, "figure", value.parse()?, "");
         Ok(())
     }
+}
+
+/// Runs a part of this program in a session, with these options of `guard run`.
+fn run(options: &[&str], arguments: &[&str]) -> anyhow::Result<()> {
+    let mut command = Command::new("guard");
+    command
+        .args(["run", "--user", "root", "--workspace", WORKSPACE])
+        .args(options)
+        .arg("--")
+        .arg(env::current_exe()?)
+        .arg("bench")
+        .args(arguments)
+        .current_dir(WORKSPACE);
+    succeed(&mut command)
 }
 
 impl Drop for Server {
