@@ -15,6 +15,7 @@ use crate::registry::{Test, enforcing};
 use crate::support::agent::{AGENT, Agent};
 use crate::support::cases::{Cases, until};
 use crate::support::guard::{self, Server};
+use crate::support::process;
 use crate::support::victim::{Kind, Victim};
 
 /// All of them.
@@ -169,7 +170,7 @@ impl Drop for Program {
 /// Groups by name, with the item of each.
 const GROUPS: &[(&str, &str)] = &[
     ("by-path", "{ exe: /srv/bin/sleep-path }"),
-    ("by-glob", "{ exe: \"/srv/bin/glob-*\" }"),
+    ("by-glob", "{ exe: \"/srv/bin/busybox-*\" }"),
     ("by-name", "{ name: \"named*\" }"),
     ("by-user", "{ user: other }"),
     ("by-cgroup", "{ cgroup: \"/machine.slice/**\" }"),
@@ -205,7 +206,7 @@ fn rules_of_every_kind(_: &mut Context) -> anyhow::Result<()> {
     text += "  - { name: last, deny: [signal], signals: [CHLD] }\n";
     let policy = guard::policy("every", &text)?;
     fs::create_dir_all("/srv/bin")?;
-    for name in ["sleep-path", "glob-1", "both", "plain"] {
+    for name in ["sleep-path", "busybox-1", "both", "plain"] {
         fs::copy("/bin/busybox", format!("/srv/bin/{name}"))?;
     }
     let _server = Server::start()?;
@@ -220,7 +221,7 @@ fn rules_of_every_kind(_: &mut Context) -> anyhow::Result<()> {
     let other_unit = cgroup("system.slice/postgres.service");
     let targets = [
         ("by-path", start("/srv/bin/sleep-path", 0, None)?),
-        ("by-glob", start("/srv/bin/glob-1", 0, None)?),
+        ("by-glob", start("/srv/bin/busybox-1", 0, None)?),
         ("by-name", start("/srv/bin/named-one", 0, None)?),
         ("by-user", start(plain, 1001, None)?),
         ("by-cgroup", start(plain, 0, Some(&machine))?),
@@ -266,7 +267,7 @@ fn rules_of_every_kind(_: &mut Context) -> anyhow::Result<()> {
     cases.run("what a target executes counts at that moment", || {
         let turncoat = Command::new("/bin/busybox")
             .arg0("sh")
-            .args(["-c", "read line; exec /srv/bin/glob-1 sleep 1000"])
+            .args(["-c", "read line; exec /srv/bin/busybox-1 sleep 1000"])
             .stdin(Stdio::piped())
             .spawn()?;
         let pid = turncoat.id() as i32;
@@ -277,6 +278,7 @@ fn rules_of_every_kind(_: &mut Context) -> anyhow::Result<()> {
             matches!(agent.attack("kill", &[&pid, &ALLOWED]), Ok(Ok(_)))
         });
         ensure!(becomes, "the verdict stays as it was");
+        ensure!(process::state(pid) == Some('S'), "it has ended");
         Ok(())
     });
     let last = &strangers[4].1;
