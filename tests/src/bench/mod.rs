@@ -59,8 +59,8 @@ fn machine(image: Image) -> anyhow::Result<()> {
         let server = Server::start()?;
         calls::start("guard, outside", &outsider)?;
         programs::measure(image, "guard, outside")?;
-        Server::in_session(&["calls", guarded::IN_SESSION, &outsider.to_string()])?;
-        Server::in_lenient_session(&["lenient", &outsider.to_string()])?;
+        server.in_session(&["calls", guarded::IN_SESSION, &outsider.to_string()])?;
+        server.in_lenient_session(&["lenient", &outsider.to_string()])?;
         server.memory(&outsider)?;
     }
     calls::start("nothing loaded, again", &outsider)?;
