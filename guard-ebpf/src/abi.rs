@@ -7,7 +7,7 @@ pub const ABI_VERSION: u32 = 1;
 /// The size of `comm` in the kernel (`TASK_COMM_LEN`), the terminating NUL included.
 pub const COMM_LEN: usize = 16;
 
-/// How many sessions there can be at once.
+/// How many sessions there can be at once. A power of two.
 pub const MAX_SESSIONS: u32 = 64;
 
 /// How many compiled policies there can be at once: each session has one in force and,
@@ -25,6 +25,9 @@ pub const MAX_TASKS: u32 = 65_536;
 
 /// How many open files can have had their signal owner set by a session (`OWNERS`).
 pub const MAX_OWNERS: u32 = 16_384;
+
+/// How many executables are remembered whose path has been told. A power of two.
+pub const MAX_EXECUTABLES: u32 = 1024;
 
 /// The size of the ring buffer in bytes.
 pub const RING_BYTES: u32 = 4 << 20;

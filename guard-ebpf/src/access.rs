@@ -15,8 +15,7 @@ use guard_ebpf::kernel::{FIELD_COUNT, Field, MAX_ARGUMENTS, POISON, PROGRAM_COUN
 #[unsafe(no_mangle)]
 static OFFSETS: [u32; FIELD_COUNT] = [POISON; FIELD_COUNT];
 
-/// For each program, the positions of its arguments, and behind them that of the verdict of
-/// the program before it.
+/// For each program, the positions of its arguments.
 #[unsafe(no_mangle)]
 static POSITIONS: [[u32; MAX_ARGUMENTS]; PROGRAM_COUNT] = [[POISON; MAX_ARGUMENTS]; PROGRAM_COUNT];
 
@@ -56,7 +55,13 @@ fn untyped(address: *const u8) -> u64 {
 /// a program meet, it would otherwise follow the rest of the program once for each of them.
 #[inline(always)]
 pub fn forget(value: u32) -> u32 {
-    let mut place = u64::from(value);
+    forgotten(u64::from(value)) as u32
+}
+
+/// See [`forget`]; also for pointers, which become numbers.
+#[inline(always)]
+fn forgotten(value: u64) -> u64 {
+    let mut place = value;
     // SAFETY: adds zero to a number on the stack. After an atomic instruction the verifier
     // takes what stands there for anything.
     unsafe {
@@ -65,7 +70,7 @@ pub fn forget(value: u32) -> u32 {
             place = in(reg) &raw mut place,
             zero = in(reg) 0_u64,
         );
-        core::ptr::read_volatile(&raw const place) as u32
+        core::ptr::read_volatile(&raw const place)
     }
 }
 
@@ -88,6 +93,10 @@ fn owner_is_pointer() -> bool {
 }
 
 /// A hook's arguments.
+///
+/// Behind them the kernel puts the verdict of the program before on the same hook. Nobody reads
+/// it: after a refusal the kernel calls no further program (`invoke_bpf_mod_ret`, since LSM
+/// programs exist, 5.7), so it is always zero.
 #[derive(Clone, Copy)]
 pub struct Arguments {
     context: *const u64,
@@ -151,15 +160,7 @@ impl Arguments {
     /// So it must not know what is compared.
     #[inline(always)]
     pub fn is_null(self, index: usize) -> bool {
-        let position = constant(&POSITIONS[self.program as usize][index]) as usize;
-        // SAFETY: only the address is computed; the helper checks what it reads.
-        untyped(unsafe { self.context.add(position & 7) }.cast()) == 0
-    }
-
-    /// The verdict of the program before this one on the same hook; 0 when there was none.
-    #[inline(always)]
-    pub fn verdict_before(self, arguments: usize) -> i32 {
-        self.get(arguments) as i32
+        forgotten(self.get(index)) == 0
     }
 }
 

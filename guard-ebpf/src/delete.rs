@@ -33,15 +33,15 @@ fn delete(session: u32, flags: u8) -> Act {
 /// Judges `unlink` and `rmdir`.
 #[inline(always)]
 fn remove(context: &LsmContext, program: ProgramId) -> i32 {
-    let arguments = Arguments::of(context, program);
-    let before = arguments.verdict_before(1);
-    if before != 0 {
-        return before;
+    match session_of(Task::current()) {
+        0 => 0,
+        session => judge_removal(Arguments::of(context, program), session),
     }
-    let session = session_of(Task::current());
-    if session == 0 {
-        return 0;
-    }
+}
+
+/// Judges a session's removal. (Why it is a function of its own: see `signal::kill`.)
+#[inline(never)]
+fn judge_removal(arguments: Arguments, session: u32) -> i32 {
     judge::file(delete(session, 0), Dentry::from_argument(arguments.get(0)))
 }
 
@@ -60,15 +60,15 @@ pub fn inode_rmdir(context: LsmContext) -> i32 {
 /// Judges renaming.
 #[lsm(hook = "inode_rename")]
 pub fn inode_rename(context: LsmContext) -> i32 {
-    let arguments = Arguments::of(&context, ProgramId::inode_rename);
-    let before = arguments.verdict_before(2);
-    if before != 0 {
-        return before;
+    match session_of(Task::current()) {
+        0 => 0,
+        session => judge_renaming(Arguments::of(&context, ProgramId::inode_rename), session),
     }
-    let session = session_of(Task::current());
-    if session == 0 {
-        return 0;
-    }
+}
+
+/// Judges a session's renaming.
+#[inline(never)]
+fn judge_renaming(arguments: Arguments, session: u32) -> i32 {
     let away = judge::file(
         delete(session, FLAG_RENAME),
         Dentry::from_argument(arguments.get(0)),

@@ -22,10 +22,10 @@ use aya_ebpf::programs::{BtfTracePointContext, LsmContext};
 use aya_log_ebpf::{debug, warn};
 use guard_ebpf::kernel::ProgramId;
 use guard_ebpf::record::Member;
-use guard_ebpf::session::{Counters, Label};
+use guard_ebpf::session::{Counters, Label, place};
 
 use crate::access::{Arguments, Cgroup, Task, labels_in_table};
-use crate::maps::{CGROUPS, COUNTERS, LABELS, TASKS};
+use crate::maps::{CGROUPS, COUNTERS, LABELS, SESSIONS, TASKS};
 use crate::report;
 
 /// Deeper cgroups do not exist by default: `cgroup.max.depth` can be set, and its default
@@ -56,9 +56,12 @@ pub fn session_of(task: Task) -> u32 {
 /// The counters of a session.
 #[inline(always)]
 pub fn counters(session: u32) -> Option<&'static mut Counters> {
+    if SESSIONS.get(place(session))?.id != session {
+        return None;
+    }
     // SAFETY: only ever added to, atomically.
     COUNTERS
-        .get_ptr_mut(session)
+        .get_ptr_mut(place(session))
         .map(|counters| unsafe { &mut *counters })
 }
 
@@ -105,10 +108,6 @@ fn label(task: Task, session: u32) -> bool {
 #[lsm(hook = "task_alloc")]
 pub fn task_alloc(context: LsmContext) -> i32 {
     let arguments = Arguments::of(&context, ProgramId::task_alloc);
-    let before = arguments.verdict_before(1);
-    if before != 0 {
-        return before;
-    }
     let session = session_of(Task::current());
     if session == 0 || label(Task::from_argument(arguments.get(0)), session) {
         return 0;
@@ -142,11 +141,7 @@ pub fn task_free(context: LsmContext) -> i32 {
 
 /// Keeps the label.
 #[lsm(hook = "bprm_creds_for_exec")]
-pub fn bprm_creds_for_exec(context: LsmContext) -> i32 {
-    let before = Arguments::of(&context, ProgramId::bprm_creds_for_exec).verdict_before(0);
-    if before != 0 {
-        return before;
-    }
+pub fn bprm_creds_for_exec(_: LsmContext) -> i32 {
     let current = Task::current();
     let session = session_of(current);
     if session == 0 || own_session(current) != 0 || label(current, session) {

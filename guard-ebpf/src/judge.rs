@@ -9,7 +9,7 @@ use guard_ebpf::decision::{Candidates, Decision};
 use guard_ebpf::operation::{MAX_OPERATIONS, Operation, Reason, Verdict};
 use guard_ebpf::policy::{Policy, Selector, UserKey};
 use guard_ebpf::record::{FLAG_DIRECTORY, Header, Kind};
-use guard_ebpf::session::QUIET;
+use guard_ebpf::session::{QUIET, Session, place};
 
 use crate::access::{Dentry, SuperBlock, Task, forget};
 use crate::identity::{add, counters};
@@ -44,9 +44,12 @@ pub struct Act {
 /// The policy of a session, with its slot.
 #[inline(always)]
 fn policy_of(session: u32) -> Option<(&'static Policy, u32)> {
-    // SAFETY: sessions are replaced as a whole; a stale one is as good as the one before.
-    let slot = unsafe { SESSIONS.get(session) }?.slot;
-    Some((POLICIES.get(slot)?, slot))
+    let Session { id, slot } = *SESSIONS.get(place(session))?;
+    if id == session {
+        Some((POLICIES.get(slot)?, slot))
+    } else {
+        None
+    }
 }
 
 /// The row of the automaton with this number.

@@ -137,8 +137,7 @@ pub const PROGRAM_COUNT: usize = PROGRAMS.len();
 /// How many arguments a program takes at most.
 pub const MAX_ARGUMENTS: usize = 4;
 
-/// The highest position of an argument that the programs can read. LSM programs find the
-/// verdict of the program before them behind the hook's own arguments.
+/// The highest position of an argument that the programs can read.
 pub const MAX_POSITION: u32 = 7;
 
 const _: () = {

@@ -7,11 +7,12 @@ use core::ptr::{null, null_mut};
 use aya_ebpf::bindings::{
     BPF_F_NO_PREALLOC, BPF_LOCAL_STORAGE_GET_F_CREATE, bpf_map_type::BPF_MAP_TYPE_TASK_STORAGE,
 };
-use aya_ebpf::btf_maps::{Array, HashMap, LruHashMap, RingBuf};
+use aya_ebpf::btf_maps::{Array, HashMap, RingBuf};
 use aya_ebpf::helpers::generated::bpf_task_storage_get;
 use aya_ebpf::macros::btf_map;
 use guard_ebpf::abi::{
-    MAX_OWNERS, MAX_POLICIES, MAX_ROWS, MAX_SESSIONS, MAX_STARTS, MAX_TASKS, RING_BYTES,
+    MAX_EXECUTABLES, MAX_OWNERS, MAX_POLICIES, MAX_ROWS, MAX_SESSIONS, MAX_STARTS, MAX_TASKS,
+    RING_BYTES,
 };
 use guard_ebpf::automaton::{Row, Start, StartKey};
 use guard_ebpf::bits::Bits;
@@ -79,13 +80,13 @@ pub static LABELS: TaskStorage<Label> = TaskStorage::new();
 #[btf_map]
 pub static TASKS: HashMap<u64, Label, { MAX_TASKS as usize }> = HashMap::new();
 
-/// The sessions by number.
+/// The sessions by [`guard_ebpf::session::place`].
 #[btf_map]
-pub static SESSIONS: HashMap<u32, Session, { MAX_SESSIONS as usize }> = HashMap::new();
+pub static SESSIONS: Array<Session, { MAX_SESSIONS as usize }> = Array::new();
 
 /// What each session did.
 #[btf_map]
-pub static COUNTERS: HashMap<u32, Counters, { MAX_SESSIONS as usize }> = HashMap::new();
+pub static COUNTERS: Array<Counters, { MAX_SESSIONS as usize }> = Array::new();
 
 /// The sessions' cgroups: the cgroup's number to the session's.
 #[btf_map]
@@ -115,9 +116,10 @@ pub static USERS: HashMap<UserKey, Bits, 4096> = HashMap::new();
 #[btf_map]
 pub static OWNERS: HashMap<u64, Owner, { MAX_OWNERS as usize }> = HashMap::new();
 
-/// The executables whose path has been told. May forget: then it is told again.
+/// The executables whose path has been told, each at one place that its key gives. Of two at
+/// the same place the one before is forgotten: then it is told again.
 #[btf_map]
-pub static EXECUTABLES: LruHashMap<ExecutableKey, u32, 4096> = LruHashMap::new();
+pub static EXECUTABLES: Array<ExecutableKey, { MAX_EXECUTABLES as usize }> = Array::new();
 
 /// The records.
 #[btf_map]

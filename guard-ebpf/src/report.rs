@@ -2,7 +2,7 @@
 //! record, and that is counted.
 
 use aya_ebpf::helpers::generated::{bpf_ktime_get_boot_ns, bpf_loop, bpf_probe_read_kernel_str};
-use guard_ebpf::abi::{MAX_DEPTH, NAME_MAX};
+use guard_ebpf::abi::{MAX_DEPTH, MAX_EXECUTABLES, NAME_MAX};
 use guard_ebpf::operation::MAX_OPERATIONS;
 use guard_ebpf::record::{
     self, ExecutableKey, ExecutableRecord, FLAG_TRUNCATED, FileRecord, Header, Kind, PATH_BUFFER,
@@ -42,32 +42,42 @@ fn lost(header: &Header) {
 
 /// A task, for a record.
 #[inline(always)]
-fn describe(task: Task) -> record::Task {
+fn describe(task: Task, executable: ExecutableKey) -> record::Task {
     let leader = task.leader();
-    let executable = task.executable();
     record::Task {
         pid: task.pid(),
         tid: task.tid(),
         uid: task.euid(),
         reserved: 0,
         start: leader.start(),
-        executable: executable.map_or(ExecutableKey::default(), key),
+        executable,
         cgroup: task.cgroup().map_or(0, |node| node.id()),
         comm: task.comm(),
     }
 }
 
-/// An executable's key; its path is told once.
+/// The key of a task's executable; its path is told once. To be asked for before there is
+/// room for the record that names it: its path is a record too, and goes before.
 #[inline(always)]
-fn key(executable: Dentry) -> ExecutableKey {
+fn key(task: Task) -> ExecutableKey {
+    let Some(executable) = task.executable() else {
+        return ExecutableKey::default();
+    };
     let key = ExecutableKey {
         inode: executable.inode().map_or(0, |inode| inode.number()),
         device: executable.super_block().device(),
         reserved: 0,
     };
-    // SAFETY: only asked whether it is there.
-    if unsafe { EXECUTABLES.get(key) }.is_none() && tell(key, executable) {
-        let _ = EXECUTABLES.insert(key, 1_u32, 0);
+    let place = (key.inode ^ key.inode >> 10) as u32 ^ key.device;
+    if let Some(told) = EXECUTABLES.get_ptr_mut(place & (MAX_EXECUTABLES - 1)) {
+        // SAFETY: an element of the map. Two processors that write it at once leave what
+        // equals neither, or one of them.
+        unsafe {
+            if ((*told).inode != key.inode || (*told).device != key.device) && tell(key, executable)
+            {
+                *told = key;
+            }
+        }
     }
     key
 }
@@ -98,25 +108,32 @@ fn tell(key: ExecutableKey, executable: Dentry) -> bool {
 /// Records an operation on a process.
 #[inline(always)]
 pub fn process(header: &Header, actor: &Actor, target: Task) {
-    let actor = match actor {
-        Actor::Current => describe(Task::current()),
-        Actor::Owner(owner) => record::Task {
-            pid: owner.pid,
-            tid: owner.tid,
-            uid: owner.uid,
-            comm: owner.comm,
-            ..record::Task::default()
-        },
+    let executable = match actor {
+        Actor::Current => key(Task::current()),
+        Actor::Owner(_) => ExecutableKey::default(),
     };
-    let target = describe(target);
+    let target_executable = key(target);
     match RECORDS.reserve_untyped::<ProcessRecord>(0) {
         None => lost(header),
         Some(mut entry) => {
-            entry.write(ProcessRecord {
-                header: *header,
-                actor,
-                target,
-            });
+            let record = entry.as_mut_ptr();
+            // In place, and not copied.
+            // SAFETY: the ring buffer's memory is as large as the record; every field is
+            // written.
+            unsafe {
+                (*record).header = *header;
+                (*record).actor = match actor {
+                    Actor::Current => describe(Task::current(), executable),
+                    Actor::Owner(owner) => record::Task {
+                        pid: owner.pid,
+                        tid: owner.tid,
+                        uid: owner.uid,
+                        comm: owner.comm,
+                        ..record::Task::default()
+                    },
+                };
+                (*record).target = describe(target, target_executable);
+            }
             entry.submit(0);
         }
     }
@@ -125,7 +142,8 @@ pub fn process(header: &Header, actor: &Actor, target: Task) {
 /// Records an operation of the task that runs on a file.
 #[inline(always)]
 pub fn file(header: &Header, target: Dentry) {
-    let actor = describe(Task::current());
+    let current = Task::current();
+    let actor = describe(current, key(current));
     match RECORDS.reserve_untyped::<FileRecord>(0) {
         None => lost(header),
         Some(mut entry) => {

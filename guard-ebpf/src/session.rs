@@ -1,6 +1,6 @@
 //! Sessions, labels and counters, as the kernel holds them.
 
-use crate::abi::COMM_LEN;
+use crate::abi::{COMM_LEN, MAX_POLICIES, MAX_SESSIONS};
 use crate::operation::{MAX_OPERATIONS, Verdict};
 
 /// What every task of a session carries (`LABELS`, or `TASKS` before 6.2). It never comes
@@ -14,12 +14,20 @@ pub struct Label {
     pub reserved: u32,
 }
 
-/// A session: an element of `SESSIONS`, replaced as a whole, so that a change of policy
-/// is one step.
+/// Where a session lies in `SESSIONS` and `COUNTERS`: its number is chosen so that no other
+/// session lies there. An array costs a program a tenth of what a hash table does.
+#[must_use]
+#[inline(always)]
+pub const fn place(session: u32) -> u32 {
+    session & (MAX_SESSIONS - 1)
+}
+
+/// A session: an element of `SESSIONS`. Of two versions of one, only the slot's lowest byte
+/// differs, so that a change of policy is one step.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Session {
-    /// The session's number, which is also its key. Never used again on this engine.
+    /// The session's number; 0 where there is none. Never used again on this engine.
     pub id: u32,
     /// The slot of the policy in force.
     pub slot: u32,
@@ -34,7 +42,7 @@ pub const VERDICTS: usize = 4;
 pub const QUIET: usize = 3;
 
 /// What a session did: an element of `COUNTERS`. The kernel only ever adds to it; the user
-/// side makes it before the session starts and removes it after its end.
+/// side sets it to zero before the session starts.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counters {
@@ -78,6 +86,7 @@ pub struct Owner {
 }
 
 const _: () = {
+    assert!(MAX_SESSIONS.is_power_of_two() && MAX_POLICIES <= 256);
     assert!(size_of::<Label>() == 8);
     assert!(size_of::<Session>() == 8);
     assert!(size_of::<Counters>() == 8 * (1 + MAX_OPERATIONS * VERDICTS + MAX_OPERATIONS + 2));

@@ -42,15 +42,16 @@ fn send(session: u32, signal: u32) -> Act {
 /// Judges every signal.
 #[lsm(hook = "task_kill")]
 pub fn task_kill(context: LsmContext) -> i32 {
-    let arguments = Arguments::of(&context, ProgramId::task_kill);
-    let before = arguments.verdict_before(3);
-    if before != 0 {
-        return before;
+    match session_of(Task::current()) {
+        0 => 0,
+        session => kill(Arguments::of(&context, ProgramId::task_kill), session),
     }
-    let session = session_of(Task::current());
-    if session == 0 {
-        return 0;
-    }
+}
+
+/// Judges a session's signal. A function of its own, like all that only sessions come to: a
+/// program saves the registers that it uses, and one without a label should have few to save.
+#[inline(never)]
+fn kill(arguments: Arguments, session: u32) -> i32 {
     let target = Task::from_argument(arguments.get(0));
     let signal = arguments.get(1) as u32;
     // With credentials the sender is not the task that runs: a USB request has completed,
@@ -96,10 +97,6 @@ pub fn file_set_fowner(context: LsmContext) -> i32 {
 #[lsm(hook = "file_send_sigiotask")]
 pub fn file_send_sigiotask(context: LsmContext) -> i32 {
     let arguments = Arguments::of(&context, ProgramId::file_send_sigiotask);
-    let before = arguments.verdict_before(3);
-    if before != 0 {
-        return before;
-    }
     let file = FileOwner::from_argument(arguments.get(1)).file_address();
     // SAFETY: an owner is replaced as a whole.
     let Some(owner) = (unsafe { OWNERS.get(file) }) else {

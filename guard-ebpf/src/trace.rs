@@ -26,10 +26,6 @@ const MODE_NOAUDIT: u32 = 4;
 #[lsm(hook = "ptrace_access_check")]
 pub fn ptrace_access_check(context: LsmContext) -> i32 {
     let arguments = Arguments::of(&context, ProgramId::ptrace_access_check);
-    let before = arguments.verdict_before(2);
-    if before != 0 {
-        return before;
-    }
     let session = session_of(Task::current());
     if session == 0 {
         return 0;
@@ -53,10 +49,6 @@ pub fn ptrace_access_check(context: LsmContext) -> i32 {
 #[lsm(hook = "ptrace_traceme")]
 pub fn ptrace_traceme(context: LsmContext) -> i32 {
     let arguments = Arguments::of(&context, ProgramId::ptrace_traceme);
-    let before = arguments.verdict_before(1);
-    if before != 0 {
-        return before;
-    }
     let session = session_of(Task::current());
     if session == 0 {
         return 0;

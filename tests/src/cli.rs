@@ -65,7 +65,7 @@ fn as_if_not_there(_: &mut Context) -> anyhow::Result<()> {
         Ok(())
     });
     cases.run("nothing is added to what it writes", || {
-        // A session of root's may be told what this kernel lets root do all the same.
+        // As somebody whom everything holds for: what does not is said to root on some kernels.
         let ran = sh(&["--user", "agent"], "echo out; echo err >&2")?;
         ensure!(ran.out == "out\n" && ran.err == "err\n", "{ran:?}");
         Ok(())

@@ -14,7 +14,7 @@ use crate::registry::{Kernels, Test};
 
 /// How long something that is promised within a second may take on an emulated machine
 /// before the test gives up. Nothing is measured with it.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The tests of this file. They share a machine, and so its temporary directories.
 pub const TESTS: &[Test] = &[
@@ -165,7 +165,7 @@ fn kill_all_spares_what_is_outside_and_is_one_line(_: &mut Context) -> anyhow::R
     let mut victim = Victim::start()?;
     let before = sh("ls -d /proc/[0-9]* | wc -l")?.text;
     let outcome = sh(
-        "guard run --user root --name everyone -- sh -c 'sleep 60 & kill -9 -1; \
+        "guard run --user root --name promised-all -- sh -c 'sleep 60 & kill -9 -1; \
          wait $!; echo own $?'",
     )?;
     ensure!(victim.is_alive()?, "the process outside died");
@@ -175,7 +175,7 @@ fn kill_all_spares_what_is_outside_and_is_one_line(_: &mut Context) -> anyhow::R
         outcome.text
     );
     let lines =
-        sh("guard tail --json --no-follow --session everyone | grep '\"signal\":\"KILL\"'")?;
+        sh("guard tail --json --no-follow --session promised-all | grep '\"signal\":\"KILL\"'")?;
     let lines: Vec<&str> = lines.text.lines().collect();
     ensure!(
         lines.len() == 1,
@@ -195,7 +195,7 @@ fn kill_all_spares_what_is_outside_and_is_one_line(_: &mut Context) -> anyhow::R
         others + 1
     );
     let ended =
-        sh("guard tail --json --no-follow --session everyone | grep '\"change\":\"ended\"'")?;
+        sh("guard tail --json --no-follow --session promised-all | grep '\"change\":\"ended\"'")?;
     let ended: serde_json::Value = serde_json::from_str(ended.text.trim())?;
     ensure!(
         ended["refused"]["signal"].as_u64() == Some(count),
@@ -223,7 +223,7 @@ fn a_killed_server_changes_nothing(_: &mut Context) -> anyhow::Result<()> {
     let mut victim = Victim::start()?;
     let pid = victim.pid();
     let session = Session::start(
-        "--name survivor",
+        "--name promised-server",
         &format!(
             "touch /tmp/ready; while ! [ -e /tmp/go ]; do sleep 0.1; done; \
              kill -9 {pid}; echo first $?; touch /tmp/done; \
@@ -249,11 +249,11 @@ fn a_killed_server_changes_nothing(_: &mut Context) -> anyhow::Result<()> {
     // The next command finds the session again, with what happened meanwhile.
     let status = sh("guard status")?;
     ensure!(
-        status.text.contains("survivor"),
+        status.text.contains("promised-server"),
         "the session is lost: {}",
         status.text
     );
-    until("guard tail --no-follow --session survivor | grep -q 'deny signal KILL'")?;
+    until("guard tail --no-follow --session promised-server | grep -q 'deny signal KILL'")?;
     sh("touch /tmp/end")?;
     let text = session.finish()?;
     ensure!(
@@ -281,7 +281,7 @@ fn a_policy_edit_takes_effect_and_a_mistake_does_not(_: &mut Context) -> anyhow:
     std::fs::write(path, policy("deny"))?;
     // The session says what it is allowed, again and again.
     let session = Session::start(
-        &format!("--name edited --policy {path}"),
+        &format!("--name promised-edit --policy {path}"),
         &format!(
             "while ! [ -e /tmp/edit-end ]; do if kill -CONT {pid} 2>/dev/null; \
              then echo yes > /tmp/edit-may; else echo no > /tmp/edit-may; fi; sleep 0.05; done"
@@ -300,7 +300,7 @@ fn a_policy_edit_takes_effect_and_a_mistake_does_not(_: &mut Context) -> anyhow:
     // A mistake changes nothing, and is said with its place.
     std::fs::write(path, policy("dney"))?;
     until("guard status | grep -q agent.yaml:7")?;
-    let said = sh("guard tail --no-follow --session edited")?.text;
+    let said = sh("guard tail --no-follow --session promised-edit")?.text;
     ensure!(said.contains("dney"), "the mistake is not shown: {said}");
     sh("rm /tmp/edit-may")?;
     until("[ -e /tmp/edit-may ]")?;

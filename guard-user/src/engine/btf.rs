@@ -51,9 +51,25 @@ struct Type<'a> {
     /// Whether members hold the size of a bit field.
     flag: bool,
     /// The size, or the type that it refers to.
-    size_or_type: u32,
+    extent: u32,
     /// What follows.
     rest: &'a [u8],
+}
+
+impl Type<'_> {
+    /// How many bytes follow a type's fixed part.
+    fn length(&self) -> Result<usize> {
+        let count = self.count as usize;
+        Ok(match self.kind {
+            KIND_INT | KIND_VAR | KIND_DECL_TAG => 4,
+            KIND_ARRAY => 12,
+            KIND_STRUCT | KIND_UNION | KIND_DATASEC | KIND_ENUM64 => 12 * count,
+            KIND_ENUM | KIND_FUNC_PROTO => 8 * count,
+            KIND_PTR | KIND_TYPEDEF | KIND_VOLATILE | KIND_CONST | KIND_RESTRICT | KIND_FUNC
+            | 7 | 16 | KIND_TYPE_TAG => 0,
+            kind => bail!("BTF has a type of the unknown kind {kind}"),
+        })
+    }
 }
 
 fn word(bytes: &[u8], at: usize) -> Result<u32> {
@@ -103,7 +119,7 @@ impl<'a> Btf<'a> {
                     btf.named.entry((function, name)).or_insert(number);
                 }
             }
-            at += 12 + btf.length(&this)?;
+            at += 12 + this.length()?;
         }
         Ok(btf)
     }
@@ -115,22 +131,8 @@ impl<'a> Btf<'a> {
             kind: info >> 24 & 0x1f,
             count: info & 0xffff,
             flag: info >> 31 == 1,
-            size_or_type: word(self.types, at + 8)?,
+            extent: word(self.types, at + 8)?,
             rest: &self.types[at + 12..],
-        })
-    }
-
-    /// How many bytes follow a type's fixed part.
-    fn length(&self, this: &Type) -> Result<usize> {
-        let count = this.count as usize;
-        Ok(match this.kind {
-            KIND_INT | KIND_VAR | KIND_DECL_TAG => 4,
-            KIND_ARRAY => 12,
-            KIND_STRUCT | KIND_UNION | KIND_DATASEC | KIND_ENUM64 => 12 * count,
-            KIND_ENUM | KIND_FUNC_PROTO => 8 * count,
-            KIND_PTR | KIND_TYPEDEF | KIND_VOLATILE | KIND_CONST | KIND_RESTRICT | KIND_FUNC
-            | 7 | 16 | KIND_TYPE_TAG => 0,
-            kind => bail!("BTF has a type of the unknown kind {kind}"),
         })
     }
 
@@ -208,7 +210,7 @@ impl<'a> Btf<'a> {
             let this = self.type_of(number)?;
             match this.kind {
                 KIND_TYPEDEF | KIND_VOLATILE | KIND_CONST | KIND_RESTRICT | KIND_TYPE_TAG => {
-                    number = this.size_or_type;
+                    number = this.extent;
                 }
                 _ => return Ok(this),
             }
@@ -222,7 +224,7 @@ impl<'a> Btf<'a> {
         let Some(number) = self.function(function) else {
             return Ok(None);
         };
-        let prototype = self.type_of(self.type_of(number)?.size_or_type)?;
+        let prototype = self.type_of(self.type_of(number)?.extent)?;
         ensure!(
             prototype.kind == KIND_FUNC_PROTO,
             "{function} has no prototype in BTF"

@@ -5,9 +5,10 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use guard_ebpf::abi::{MAX_POLICIES, MAX_ROWS, MAX_STARTS};
+use guard_ebpf::abi::{MAX_EXECUTABLES, MAX_POLICIES, MAX_ROWS, MAX_STARTS};
 use guard_ebpf::automaton::{DEAD, Row, Start, StartKey};
 use guard_ebpf::policy::{Policy, UserKey};
+use guard_ebpf::record::ExecutableKey;
 
 use super::Engine;
 use super::maps::{full, within};
@@ -228,15 +229,11 @@ impl Engine {
             .set(0, Shared(Row::EMPTY), 0)
             .context("row 0 cannot be set")?;
         // Who adopts an engine has not been told of any executable.
-        let told: Vec<_> = self
-            .maps
-            .executables
-            .keys()
-            .filter_map(Result::ok)
-            .collect();
-        for key in told {
-            // One may have been forgotten meanwhile.
-            let _ = self.maps.executables.remove(&key);
+        for place in 0..MAX_EXECUTABLES {
+            self.maps
+                .executables
+                .set(place, Shared(ExecutableKey::default()), 0)
+                .context("an executable cannot be forgotten")?;
         }
         Ok(())
     }

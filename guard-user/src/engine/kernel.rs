@@ -20,7 +20,7 @@ pub struct Kernel {
     /// Whether task storage can fail to answer (before 6.2), so that labels are kept in a
     /// table.
     pub labels_in_table: bool,
-    /// Whether CAP_PERFMON lets a process read what the LSM has refused (from 6.15).
+    /// Whether `CAP_PERFMON` lets a process read what the LSM has refused (from 6.15).
     pub perfmon_reads: bool,
     /// Whether a file points to its signal owner (from 6.12).
     pub owner_is_pointer: bool,
@@ -112,14 +112,6 @@ impl Kernel {
                     );
                 };
                 Self::place(program, &arguments, &mut positions)?;
-                let behind = u32::try_from(arguments.len())?;
-                if behind > MAX_POSITION {
-                    bail!(
-                        "the LSM hook `{}` has {behind} arguments here",
-                        program.hook
-                    );
-                }
-                positions[program.arguments.len()] = behind;
             }
         }
         Ok(positions)
@@ -136,6 +128,9 @@ impl Kernel {
                 );
             };
             positions[index] = u32::try_from(position)?;
+            if positions[index] > MAX_POSITION {
+                bail!("the hook `{}` has too many arguments here", program.hook);
+            }
         }
         Ok(())
     }

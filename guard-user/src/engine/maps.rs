@@ -15,10 +15,10 @@ use super::shared::Shared;
 
 /// The maps that the user side reads or writes.
 pub struct Maps {
-    /// Sessions by number.
-    pub sessions: HashMap<MapData, u32, Shared<Session>>,
+    /// Sessions by their place.
+    pub sessions: Array<MapData, Shared<Session>>,
     /// What each session did.
-    pub counters: HashMap<MapData, u32, Shared<Counters>>,
+    pub counters: Array<MapData, Shared<Counters>>,
     /// Sessions' cgroups.
     pub cgroups: HashMap<MapData, u64, u32>,
     /// The guard's processes.
@@ -34,7 +34,7 @@ pub struct Maps {
     /// Who set the owner of open files.
     pub owners: HashMap<MapData, u64, Shared<Owner>>,
     /// Executables whose path was told.
-    pub executables: HashMap<MapData, Shared<ExecutableKey>, u32>,
+    pub executables: Array<MapData, Shared<ExecutableKey>>,
 }
 
 /// Opens the ring buffer, which is mapped as a whole, and twice: it is opened once, by its
@@ -64,8 +64,8 @@ impl Maps {
     /// Opens the maps that are pinned in a directory.
     pub fn open(directory: &Path) -> Result<Self> {
         Ok(Self {
-            sessions: pinned(directory, "SESSIONS", Map::HashMap)?,
-            counters: pinned(directory, "COUNTERS", Map::HashMap)?,
+            sessions: pinned(directory, "SESSIONS", Map::Array)?,
+            counters: pinned(directory, "COUNTERS", Map::Array)?,
             cgroups: pinned(directory, "CGROUPS", Map::HashMap)?,
             guards: pinned(directory, "GUARDS", Map::HashMap)?,
             policies: pinned(directory, "POLICIES", Map::Array)?,
@@ -73,7 +73,7 @@ impl Maps {
             starts: pinned(directory, "STARTS", Map::HashMap)?,
             users: pinned(directory, "USERS", Map::HashMap)?,
             owners: pinned(directory, "OWNERS", Map::HashMap)?,
-            executables: pinned(directory, "EXECUTABLES", Map::LruHashMap)?,
+            executables: pinned(directory, "EXECUTABLES", Map::Array)?,
         })
     }
 }

@@ -3,10 +3,10 @@
 use std::fs::File;
 use std::io::Read;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use guard_ebpf::abi::MAX_SESSIONS;
 use guard_ebpf::record::Member;
-use guard_ebpf::session::{Counters, Session};
+use guard_ebpf::session::{Counters, Session, place};
 
 use super::maps::full;
 use super::shared::Shared;
@@ -20,16 +20,21 @@ const MAX_GUARDS: u32 = 1024;
 impl Engine {
     /// Makes a session, with its counters at zero. Returns its number.
     pub fn start_session(&mut self, policy: Installed) -> Result<u32> {
-        let id = (self.last_session + 1).max(seconds_since_boot()?);
+        let first = (self.last_session + 1).max(seconds_since_boot()?);
+        let sessions = self.sessions()?;
+        let taken = |id: u32| {
+            sessions
+                .iter()
+                .any(|(other, ..)| place(*other) == place(id))
+        };
+        let Some(id) = (first..first + MAX_SESSIONS).find(|id| !taken(*id)) else {
+            bail!("there is no room for more sessions: the limit is {MAX_SESSIONS}");
+        };
         self.maps
             .counters
-            .insert(id, Shared(Counters::default()), 0)
-            .map_err(|error| full(error, "sessions", MAX_SESSIONS))?;
-        if let Err(error) = self.set_policy(id, policy) {
-            // The error is what matters.
-            let _ = self.maps.counters.remove(&id);
-            return Err(error);
-        }
+            .set(place(id), Shared(Counters::default()), 0)
+            .context("the session's counters cannot be set")?;
+        self.set_policy(id, policy)?;
         self.last_session = id;
         Ok(id)
     }
@@ -42,8 +47,8 @@ impl Engine {
         });
         self.maps
             .sessions
-            .insert(session, value, 0)
-            .map_err(|error| full(error, "sessions", MAX_SESSIONS))
+            .set(place(session), value, 0)
+            .context("the session cannot be set")
     }
 
     /// Removes a session that has no tasks left.
@@ -76,12 +81,8 @@ impl Engine {
         }
         self.maps
             .sessions
-            .remove(&session)
-            .context("the session cannot be removed")?;
-        self.maps
-            .counters
-            .remove(&session)
-            .context("the session's counters cannot be removed")
+            .set(place(session), Shared(Session::default()), 0)
+            .context("the session cannot be removed")
     }
 
     /// Labels whatever is moved into a cgroup from now on. `cgroup` is the inode number of
@@ -105,8 +106,10 @@ impl Engine {
     pub fn sessions(&self) -> Result<Vec<(u32, u32, u32)>> {
         let mut sessions = Vec::new();
         for entry in self.maps.sessions.iter() {
-            let (id, session) = entry.context("the sessions cannot be listed")?;
-            let slot = session.0.slot;
+            let Session { id, slot } = entry.context("the sessions cannot be listed")?.0;
+            if id == 0 {
+                continue;
+            }
             let policy = self
                 .maps
                 .policies
@@ -119,11 +122,17 @@ impl Engine {
 
     /// What a session did.
     pub fn counters(&self, session: u32) -> Result<Counters> {
+        let entry = self.maps.sessions.get(&place(session), 0);
+        let entry = entry.context("the session cannot be read")?;
+        ensure!(
+            entry.0.id == session,
+            "there is no session with the number {session}"
+        );
         let counters = self
             .maps
             .counters
-            .get(&session, 0)
-            .context("the session has no counters")?;
+            .get(&place(session), 0)
+            .context("the session's counters cannot be read")?;
         Ok(counters.0)
     }
 

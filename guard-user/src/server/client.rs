@@ -16,7 +16,7 @@ use crate::session::launch::Held;
 use crate::session::name::Name;
 
 /// How long a server may take to be there.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_mins(2);
 /// How long to wait before another look.
 const PAUSE: Duration = Duration::from_millis(50);
 

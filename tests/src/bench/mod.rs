@@ -25,11 +25,12 @@ use subject::Outsider;
 /// Runs what `guard-tests bench` was asked for.
 pub fn main(arguments: &[&str]) -> anyhow::Result<()> {
     match arguments {
-        // Which kernel it is, the host knows.
-        [_boot, image] => machine(image.parse()?),
         ["calls", case, outsider] => calls::run(case, outsider.parse()?),
         ["landlock", case, outsider] => landlock::run(case, outsider.parse()?),
+        ["lenient", outsider] => calls::lenient(outsider.parse()?),
         ["refusals", outsider, count] => calls::refusals(outsider.parse()?, count.parse()?),
+        // Which kernel it is, the host knows.
+        [_boot, image] => machine(image.parse()?),
         _ => bail!("usage: guard-tests bench SERIES small|full"),
     }
 }
@@ -59,6 +60,7 @@ fn machine(image: Image) -> anyhow::Result<()> {
         calls::start("guard, outside", &outsider)?;
         programs::measure(image, "guard, outside")?;
         server.in_session(&["calls", guarded::IN_SESSION, &outsider.to_string()])?;
+        server.in_lenient_session(&["lenient", &outsider.to_string()])?;
         server.memory(&outsider)?;
     }
     calls::start("nothing loaded, again", &outsider)?;

@@ -27,7 +27,7 @@ pub fn lie_still() -> anyhow::Result<()> {
 /// Makes the directories.
 pub fn prepare() -> anyhow::Result<()> {
     for place in [WORKSPACE, ELSEWHERE] {
-        fs::create_dir_all(format!("{place}/a/b")).with_context(|| format!("{place}"))?;
+        fs::create_dir_all(format!("{place}/a/b")).with_context(|| place.to_owned())?;
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use super::process;
 use super::raw;
 
 /// How long a signal that was sent may take to show.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// How long one that was refused is given to show all the same. Signals are queued before the
 /// sender's call returns, so this only has to be longer than a turn of the scheduler.
