@@ -278,7 +278,8 @@ fn rules_of_every_kind(_: &mut Context) -> anyhow::Result<()> {
             matches!(agent.attack("kill", &[&pid, &ALLOWED]), Ok(Ok(_)))
         });
         ensure!(becomes, "the verdict stays as it was");
-        ensure!(process::state(pid) == Some('S'), "it has ended");
+        let rests = until(DEADLINE, || process::state(pid) == Some('S'));
+        ensure!(rests, "its state is {:?}", process::state(pid));
         Ok(())
     });
     let last = &strangers[4].1;
