@@ -14,8 +14,8 @@ pub fn ensure_compiler() -> anyhow::Result<()> {
     let current = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let compiler = || toolchain::compiler(Some(&current), env!("CARGO_PKG_RUST_VERSION"));
     if compiler().is_err() {
-        println!("setup: no compiler here has the source of Rust's core library");
-        packages::ensure(packages::COMPILER)?;
+        println!("setup: no compiler here can build the eBPF programs");
+        packages::ensure_newest(packages::COMPILER)?;
         compiler().map_err(|missing| anyhow::anyhow!(missing.0))?;
     }
     Ok(())

@@ -57,15 +57,21 @@ impl Need {
 
 /// Installs the packages of those `needs` that are not met, or says what to type.
 pub fn ensure(needs: &[Need]) -> anyhow::Result<()> {
-    let missing: Vec<_> = needs
-        .iter()
-        .filter(|need| !need.is_met())
-        .map(|need| need.package)
-        .collect();
-    if missing.is_empty() {
+    let missing: Vec<_> = needs.iter().filter(|need| !need.is_met()).collect();
+    install(&missing)
+}
+
+/// Installs the newest packages of all `needs`, met or not, or says what to type.
+pub fn ensure_newest(needs: &[Need]) -> anyhow::Result<()> {
+    install(&needs.iter().collect::<Vec<_>>())
+}
+
+fn install(needs: &[&Need]) -> anyhow::Result<()> {
+    if needs.is_empty() {
         return Ok(());
     }
-    let names = missing.join(" ");
+    let packages: Vec<_> = needs.iter().map(|need| need.package).collect();
+    let names = packages.join(" ");
     if paths::program("apt-get").is_none() {
         bail!(
             "these Debian packages, or what this distribution calls them, are needed and there is \
@@ -74,7 +80,8 @@ pub fn ensure(needs: &[Need]) -> anyhow::Result<()> {
     }
     if !is_root()? {
         bail!(
-            "these packages are needed: {names}\nType: sudo apt-get install --no-install-recommends {names}"
+            "these packages are needed: {names}\nType: sudo apt-get update && \
+             sudo apt-get install --no-install-recommends {names}"
         );
     }
     println!("setup: installing {names}");
@@ -83,19 +90,18 @@ pub fn ensure(needs: &[Need]) -> anyhow::Result<()> {
         command.env("DEBIAN_FRONTEND", "noninteractive").arg("-q");
         command
     };
-    let install = || {
-        shell::quietly(
-            apt()
-                .args(["install", "-y", "--no-install-recommends"])
-                .args(&missing),
-        )
-    };
-    // The lists may be missing or stale: that is found out by trying.
-    if install().is_err() {
-        shell::quietly(apt().arg("update"))?;
-        install()?;
+    // Lists that are missing or stale name versions that are too old or no longer there. What
+    // stands in those that cannot be fetched anew may do.
+    let updated = shell::quietly(apt().arg("update"));
+    let installed = shell::quietly(
+        apt()
+            .args(["install", "-y", "--no-install-recommends"])
+            .args(&packages),
+    );
+    match (updated, installed) {
+        (Err(error), Err(_)) => Err(error.context("Debian's package lists cannot be fetched")),
+        (_, installed) => installed,
     }
-    Ok(())
 }
 
 /// A command line for `program` as root: through sudo, which may ask, where this is not root.
