@@ -2,7 +2,7 @@
 
 /// Version of everything that is pinned: maps, layouts, programs. A pin directory of
 /// another version is never adopted. Raise it with every change of a layout.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// The size of `comm` in the kernel (`TASK_COMM_LEN`), the terminating NUL included.
 pub const COMM_LEN: usize = 16;
@@ -25,6 +25,15 @@ pub const MAX_TASKS: u32 = 65_536;
 
 /// How many open files can have had their signal owner set by a session (`OWNERS`).
 pub const MAX_OWNERS: u32 = 16_384;
+
+/// How many ports sessions can listen on at once (`LISTENERS`).
+pub const MAX_LISTENERS: u32 = 4096;
+
+/// How many System V IPC objects can be the own of sessions (`IPC_OBJECTS`).
+pub const MAX_IPC_OBJECTS: u32 = 4096;
+
+/// How many addresses of its own the host can have (`ADDRESSES`).
+pub const MAX_ADDRESSES: u32 = 1024;
 
 /// How many executables are remembered whose path has been told. A power of two.
 pub const MAX_EXECUTABLES: u32 = 1024;

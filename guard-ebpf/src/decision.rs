@@ -4,9 +4,10 @@
 //! sets are intersected over the kinds that a clause asks for, and the lowest clause left
 //! belongs to the first matching rule. The cost does not depend on the number of rules.
 
+use crate::abi::MAX_SIGNAL;
 use crate::bits::{Bits, MAX_CLAUSES};
 use crate::operation::{MAX_OPERATIONS, Operation, Reason, Verdict};
-use crate::policy::{Effect, MAX_RULES, MODE_AUDIT, Policy, SELECTORS, SIGNALS, Selector};
+use crate::policy::{DETAILS, Effect, MAX_RULES, MODE_AUDIT, Policy, SELECTORS, Selector};
 
 /// For each kind of selector, the clauses that the target satisfies.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -49,16 +50,19 @@ impl Decision {
 pub struct Candidates(Bits);
 
 impl Candidates {
-    /// The clauses of the rules about an operation. `signal` counts for
-    /// [`Operation::Signal`] only.
+    /// The clauses of the rules about an operation. `detail` is the signal or the facility
+    /// ([`crate::operation::Facility::detail`]), or 0 for operations that have none.
     #[must_use]
     #[inline(always)]
-    pub fn about(policy: &Policy, operation: Operation, signal: u32) -> Self {
+    pub fn about(policy: &Policy, operation: Operation, detail: u32) -> Self {
         let clauses = policy.operations[operation as usize & (MAX_OPERATIONS - 1)];
-        if !matches!(operation, Operation::Signal) {
-            return Self(clauses);
-        }
-        Self(clauses.and(policy.signals[signal as usize & (SIGNALS - 1)]))
+        let detail = match operation {
+            // Behind the signals lie the facilities.
+            Operation::Signal if detail > MAX_SIGNAL => 0,
+            Operation::Signal | Operation::Machine => detail,
+            _ => return Self(clauses),
+        };
+        Self(clauses.and(policy.details[detail as usize & (DETAILS - 1)]))
     }
 
     /// The candidates with these bits.
@@ -88,11 +92,17 @@ impl Candidates {
         self.0 = self.0.and(satisfied.or(policy.uses[kind as usize].not()));
     }
 
-    /// The decision. When none is left, the operation is refused.
+    /// The decision. When none is left, the operation is refused, unless it is `free`.
     #[must_use]
     #[inline(always)]
-    pub fn decide(self, policy: &Policy) -> Decision {
+    pub fn decide(self, policy: &Policy, free: bool) -> Decision {
         let Some(clause) = self.0.first() else {
+            if free {
+                return Decision {
+                    verdict: Verdict::Allow,
+                    ..Decision::deny(Reason::Default)
+                };
+            }
             return soften(policy, Decision::deny(Reason::Default));
         };
         let rule = policy.clause_rule[clause as usize & (MAX_CLAUSES - 1)];
@@ -116,17 +126,25 @@ impl Candidates {
 
 /// Decides on an operation on a target that is not the session's own, of which all is known.
 ///
-/// `signal` counts for [`Operation::Signal`] only. Rules are tried in order; the first
-/// that matches wins; when none does, the operation is refused.
+/// `detail` is as in [`Candidates::about`]. Rules are tried in order; the first that matches
+/// wins; when none does, the operation is refused, but for [`Operation::Create`], which is
+/// free where nothing says otherwise.
 #[must_use]
-pub fn decide(policy: &Policy, operation: Operation, signal: u32, matched: &Matched) -> Decision {
-    let mut candidates = Candidates::about(policy, operation, signal);
+pub fn decide(policy: &Policy, operation: Operation, detail: u32, matched: &Matched) -> Decision {
+    let mut candidates = Candidates::about(policy, operation, detail);
     for kind in Selector::EVERY {
         if kind.is_on_process() == operation.is_on_process() {
             candidates.narrow(policy, kind, matched.0[kind as usize]);
         }
     }
-    candidates.decide(policy)
+    candidates.decide(policy, is_free(operation))
+}
+
+/// Whether an operation is let through where no rule matches.
+#[must_use]
+#[inline(always)]
+pub const fn is_free(operation: Operation) -> bool {
+    matches!(operation, Operation::Create)
 }
 
 /// In `mode: audit` a refusal becomes a record.

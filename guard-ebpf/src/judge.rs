@@ -81,7 +81,7 @@ fn is_guard(process: Task) -> bool {
 /// The decision on an operation on a process.
 #[inline(always)]
 fn decide_process(policy: &'static Policy, slot: u32, act: Act, task: Task) -> Outcome {
-    let mut candidates = Candidates::about(policy, act.operation, act.signal);
+    let mut candidates = Candidates::about(policy, act.operation, act.detail);
     if candidates.ask_for(policy, Selector::Executable) {
         let mut end = u32::from(DEAD);
         if let Some(dentry) = task.executable()
@@ -194,7 +194,7 @@ fn decide_file(
         Err(reason) => return Outcome::of(Decision::deny(reason)),
         Ok(depth) => depth,
     };
-    let mut candidates = Candidates::about(policy, act.operation, act.signal);
+    let mut candidates = Candidates::about(policy, act.operation, act.detail);
     if candidates.ask_for(policy, Selector::Path) {
         let start = start(policy, slot, file_system).path;
         let end = row(walk::file(slot, start, target, depth));
@@ -243,7 +243,7 @@ impl Outcome {
             verdict: self.verdict(),
             reason: self.reason(),
             rule: (self.0 >> 16) as u8,
-            signal: act.signal as u8,
+            detail: (act.detail & 63) as u8,
             flags: act.flags,
             reserved: 0,
             session: act.session,

@@ -18,3 +18,4 @@ pub mod operation;
 pub mod policy;
 pub mod record;
 pub mod session;
+pub mod socket;

@@ -7,9 +7,10 @@ use crate::operation::MAX_OPERATIONS;
 /// How many rules a policy can have, the built-in ones that are compiled into it included.
 pub const MAX_RULES: usize = 64;
 
-/// The room for signals: a power of two above [`crate::abi::MAX_SIGNAL`], so that a mask
-/// keeps an index inside (the verifier before 6.3 does not follow a comparison of 32 bits).
-pub const SIGNALS: usize = 128;
+/// The room for details: signals by their numbers, and behind them facilities (see
+/// [`crate::operation::Facility::detail`]). A power of two, so that a mask keeps an index
+/// inside (the verifier before 6.3 does not follow a comparison of 32 bits).
+pub const DETAILS: usize = 128;
 
 /// What a clause can ask of a target. Each kind is answered by a set of clauses.
 #[repr(u8)]
@@ -23,7 +24,7 @@ pub enum Selector {
     User = 2,
     /// A process's cgroup (version 2).
     Cgroup = 3,
-    /// A file's path.
+    /// A file's path, or what stands for a socket's address (see [`crate::socket`]).
     Path = 4,
 }
 
@@ -40,7 +41,7 @@ impl Selector {
         Self::Path,
     ];
 
-    /// Whether it asks for something of a process; otherwise of a file.
+    /// Whether it asks for something of a process; otherwise of a file or a socket.
     #[must_use]
     pub const fn is_on_process(self) -> bool {
         !matches!(self, Self::Path)
@@ -85,13 +86,18 @@ pub struct Policy {
     pub name_start: u16,
     /// Where the automaton starts for cgroups (from `/`, the root of the hierarchy).
     pub cgroup_start: u16,
+    /// Where the automaton starts for sockets that have no file (see [`crate::socket`]).
+    pub socket_start: u16,
+    /// Zero.
+    pub reserved: [u16; 3],
     /// For each kind of selector, the clauses that ask for it.
     pub uses: [Bits; SELECTORS],
     /// For each operation, the clauses of the rules about it.
     pub operations: [Bits; MAX_OPERATIONS],
-    /// For each signal, the clauses that do not exclude it. The places of 0 and of what is
-    /// beyond the highest signal are not used.
-    pub signals: [Bits; SIGNALS],
+    /// For each detail of an operation (signals by their numbers, facilities by
+    /// [`crate::operation::Facility::detail`]), the clauses that do not exclude it. Place 0
+    /// is not used.
+    pub details: [Bits; DETAILS],
     /// The class of each byte.
     pub classes: [u8; 256],
     /// For each clause, its rule.
@@ -113,9 +119,11 @@ impl Policy {
         },
         name_start: 0,
         cgroup_start: 0,
+        socket_start: 0,
+        reserved: [0; 3],
         uses: [Bits::NONE; SELECTORS],
         operations: [Bits::NONE; MAX_OPERATIONS],
-        signals: [Bits::NONE; SIGNALS],
+        details: [Bits::NONE; DETAILS],
         classes: [0; 256],
         clause_rule: [0; MAX_CLAUSES],
         effects: [Effect::Deny as u8; MAX_RULES],
@@ -134,8 +142,8 @@ pub struct UserKey {
 
 const _: () = {
     use core::mem::offset_of;
-    assert!(offset_of!(Policy, uses) == 24);
-    assert!(offset_of!(Policy, classes) == 24 + 16 * (SELECTORS + MAX_OPERATIONS + SIGNALS));
+    assert!(offset_of!(Policy, uses) == 32);
+    assert!(offset_of!(Policy, classes) == 32 + 16 * (SELECTORS + MAX_OPERATIONS + DETAILS));
     assert!(size_of::<Policy>() == offset_of!(Policy, classes) + 256 + MAX_CLAUSES + MAX_RULES);
     assert!(align_of::<Policy>() == 8);
 };

@@ -21,6 +21,10 @@ pub enum Kind {
     Executable = 3,
     /// The last task of a session has ended: a [`Header`] alone.
     Ended = 4,
+    /// An operation on a socket: a [`SocketRecord`].
+    Socket = 5,
+    /// An operation on the machine that no file stands for: a [`MachineRecord`].
+    Machine = 6,
 }
 
 /// [`Header::flags`]: the path was longer than [`PATH_ROOM`] and its end at the root is
@@ -30,6 +34,12 @@ pub const FLAG_TRUNCATED: u8 = 1;
 pub const FLAG_DIRECTORY: u8 = 2;
 /// [`Header::flags`]: the file was to be renamed away or replaced, not unlinked.
 pub const FLAG_RENAME: u8 = 4;
+/// [`Header::flags`]: a hard link to the file was to be made.
+pub const FLAG_LINK: u8 = 8;
+/// [`Header::flags`]: the socket is of the abstract name space, and the path is its name.
+pub const FLAG_ABSTRACT: u8 = 16;
+/// [`Header::flags`]: the file was to be unmounted.
+pub const FLAG_UNMOUNT: u8 = 32;
 
 /// How much of a path a record surely holds, in bytes.
 pub const PATH_ROOM: usize = 512;
@@ -51,8 +61,9 @@ pub struct Header {
     pub reason: u8,
     /// The rule's index in the policy, for [`crate::operation::Reason::Rule`].
     pub rule: u8,
-    /// The signal's number, for [`crate::operation::Operation::Signal`].
-    pub signal: u8,
+    /// The signal's number, for [`crate::operation::Operation::Signal`]; the number of the
+    /// [`crate::operation::Facility`], for [`crate::operation::Operation::Machine`].
+    pub detail: u8,
     /// `FLAG_…`.
     pub flags: u8,
     /// Zero.
@@ -130,6 +141,51 @@ pub struct FileRecord {
     pub path: [u8; PATH_BUFFER],
 }
 
+/// An operation on a socket.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SocketRecord {
+    /// What happened.
+    pub header: Header,
+    /// Who did it.
+    pub actor: Task,
+    /// The address family (`AF_…`).
+    pub family: u16,
+    /// The type of the socket (`SOCK_…`).
+    pub kind: u16,
+    /// The port, in the host's order; 0 for sockets without one.
+    pub port: u16,
+    /// Zero.
+    pub reserved: u16,
+    /// The address: IPv6, or IPv4 mapped into it (`::ffff:a.b.c.d`); zero for others.
+    pub address: [u8; 16],
+    /// How many bytes of `path` there are: of a socket with a file its path, of an abstract
+    /// one ([`FLAG_ABSTRACT`]) its name; 0 for others.
+    pub length: u32,
+    /// The device number of the file's file system.
+    pub device: u32,
+    /// The path, from the leaf to the root of the file system, or the name.
+    pub path: [u8; PATH_BUFFER],
+}
+
+/// [`MachineRecord::number`]: there is none.
+pub const NO_NUMBER: u32 = u32::MAX;
+
+/// An operation on the machine that no file stands for.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MachineRecord {
+    /// What happened.
+    pub header: Header,
+    /// Who did it.
+    pub actor: Task,
+    /// The capability that was asked for (`CAP_…`), or [`NO_NUMBER`].
+    pub capability: u32,
+    /// What else there is to say: the ioctl's command, the `bpf` command, the IPC object's
+    /// number, the device's number; or [`NO_NUMBER`].
+    pub number: u32,
+}
+
 /// The path of an executable.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -168,5 +224,8 @@ const _: () = {
     assert!(offset_of!(FileRecord, path) == 24 + 64 + 16);
     assert!(size_of::<FileRecord>() == 104 + PATH_BUFFER);
     assert!(size_of::<ExecutableRecord>() == 48 + PATH_BUFFER);
+    assert!(offset_of!(SocketRecord, path) == 24 + 64 + 32);
+    assert!(size_of::<SocketRecord>() == 120 + PATH_BUFFER);
+    assert!(size_of::<MachineRecord>() == 24 + 64 + 8);
     assert!(PATH_BUFFER.is_multiple_of(8));
 };

@@ -12,6 +12,9 @@ pub struct Label {
     pub session: u32,
     /// Unused, zero.
     pub reserved: u32,
+    /// The dentries that this task is about to make files of, so that the files become the
+    /// session's own when they are there. Two, since overlayfs makes one while it makes another.
+    pub pending: [u64; 2],
 }
 
 /// Where a session lies in `SESSIONS` and `COUNTERS`: its number is chosen so that no other
@@ -31,6 +34,42 @@ pub struct Session {
     pub id: u32,
     /// The slot of the policy in force.
     pub slot: u32,
+}
+
+/// What is known of a session apart from its policy (`FACTS`): set before it starts.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// The device number (`major << 20 | minor`) of the terminal that it was started on, which
+    /// it may go on using; 0 for none.
+    pub terminal: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// What is known of an inode (`INODES`, inode storage).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mark {
+    /// The session that made the file, whose own it is; 0 for none.
+    pub owner: u32,
+    /// For files in `/proc/PID`: the session of the process; 0 for none.
+    pub process: u32,
+    /// The session (high) and the policy (low) that were last found to let the file be
+    /// written; in one word, so that it is read and written in one step.
+    pub writable: u64,
+}
+
+/// Who listens on a port (`LISTENERS`): the key. Only the listeners of sessions are kept.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct PortKey {
+    /// The address of the kernel's `struct net`.
+    pub namespace: u64,
+    /// The port, in the host's order.
+    pub port: u32,
+    /// Zero.
+    pub reserved: u32,
 }
 
 /// How many verdicts the counters have room for.
@@ -87,7 +126,10 @@ pub struct Owner {
 
 const _: () = {
     assert!(MAX_SESSIONS.is_power_of_two() && MAX_POLICIES <= 256);
-    assert!(size_of::<Label>() == 8);
+    assert!(size_of::<Label>() == 24);
+    assert!(size_of::<Facts>() == 8);
+    assert!(size_of::<Mark>() == 16);
+    assert!(size_of::<PortKey>() == 16);
     assert!(size_of::<Session>() == 8);
     assert!(size_of::<Counters>() == 8 * (1 + MAX_OPERATIONS * VERDICTS + MAX_OPERATIONS + 2));
     assert!(size_of::<Owner>() == 32);

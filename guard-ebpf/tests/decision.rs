@@ -3,8 +3,8 @@
 
 use guard_ebpf::abi::MAX_SIGNAL;
 use guard_ebpf::bits::{Bits, MAX_CLAUSES};
-use guard_ebpf::decision::{Candidates, Decision, Matched, decide};
-use guard_ebpf::operation::{Operation, Reason, Verdict};
+use guard_ebpf::decision::{Candidates, Decision, Matched, decide, is_free};
+use guard_ebpf::operation::{Facility, Operation, Reason, Verdict};
 use guard_ebpf::policy::{Effect, MAX_RULES, MODE_AUDIT, MODE_ENFORCE, Policy, Selector};
 use proptest::prelude::*;
 
@@ -67,8 +67,11 @@ fn policy(clauses: &[Clause], effects: &[usize], audit: bool) -> Policy {
                 .as_ref()
                 .is_none_or(|only| only.contains(&signal))
             {
-                policy.signals[signal as usize].insert(index);
+                policy.details[signal as usize].insert(index);
             }
+        }
+        for facility in Facility::EVERY {
+            policy.details[facility.detail() as usize].insert(index);
         }
     }
     policy
@@ -117,7 +120,11 @@ fn plain(
         .find(|clause| fits(clause, operation, signal))
     else {
         return Decision {
-            verdict: refused,
+            verdict: if is_free(operation) {
+                Verdict::Allow
+            } else {
+                refused
+            },
             reason: Reason::Default,
             rule: 0,
         };
@@ -146,8 +153,12 @@ proptest! {
         let matched = matched(&clauses);
         for operation in Operation::EVERY {
             for &signal in &signals {
+                let detail = match operation {
+                    Operation::Machine => Facility::Perf.detail(),
+                    _ => signal,
+                };
                 prop_assert_eq!(
-                    decide(&policy, operation, signal, &matched),
+                    decide(&policy, operation, detail, &matched),
                     plain(&clauses, &effects, audit, operation, signal),
                     "{:?} {}", operation, signal
                 );
@@ -166,6 +177,10 @@ proptest! {
         let policy = policy(&clauses, &effects, false);
         let matched = matched(&clauses);
         for operation in Operation::EVERY {
+            let signal = match operation {
+                Operation::Machine => Facility::Perf.detail(),
+                _ => signal,
+            };
             let mut candidates = Candidates::about(&policy, operation, signal);
             for &kind in &order {
                 let concerns = kind.is_on_process() == operation.is_on_process();
@@ -176,7 +191,7 @@ proptest! {
             // On the way the candidates pass through memory as plain bits.
             let candidates = Candidates::from_bits(candidates.bits());
             prop_assert_eq!(
-                candidates.decide(&policy),
+                candidates.decide(&policy, is_free(operation)),
                 decide(&policy, operation, signal, &matched)
             );
         }

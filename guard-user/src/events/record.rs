@@ -154,6 +154,10 @@ impl Record {
             Kind::Process => process(bytes),
             Kind::File => file(bytes),
             Kind::Executable => executable(bytes),
+            Kind::Socket | Kind::Machine => Err(RecordError::Number {
+                field: "kind",
+                value: number.into(),
+            }),
             Kind::Ended => Ok(Self::Ended {
                 session: bytes.u32(offset_of!(Header, session))?,
                 time: bytes.u64(offset_of!(Header, time))?,
@@ -221,7 +225,7 @@ fn what(bytes: Bytes<'_>) -> Result<What, RecordError> {
     if usize::from(rule) >= MAX_RULES {
         return Err(wrong("rule", rule));
     }
-    let signal = bytes.byte(offset_of!(Header, signal))?;
+    let signal = bytes.byte(offset_of!(Header, detail))?;
     if u32::from(signal) > guard_ebpf::abi::MAX_SIGNAL {
         return Err(wrong("signal", signal));
     }

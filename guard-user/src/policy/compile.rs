@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use guard_ebpf::abi::MAX_SIGNAL;
 use guard_ebpf::automaton::{DEAD, Start};
 use guard_ebpf::bits::{Bits, MAX_CLAUSES};
-use guard_ebpf::operation::Operation;
+use guard_ebpf::operation::{Facility, Operation};
 use guard_ebpf::policy::{
     Effect, MAX_RULES, MODE_AUDIT, MODE_ENFORCE, Policy, SELECTORS, Selector,
 };
@@ -158,8 +158,11 @@ impl Compiler<'_> {
                 .as_ref()
                 .is_none_or(|only| only.contains(&signal))
             {
-                self.policy.signals[signal as usize].insert(clause);
+                self.policy.details[signal as usize].insert(clause);
             }
+        }
+        for facility in Facility::EVERY {
+            self.policy.details[facility.detail() as usize].insert(clause);
         }
         clause
     }
