@@ -1,0 +1,277 @@
+//! The catalogue of threats, row by row.
+//!
+//! Each row is an attack on a target of the test's. All rows of a group run first without guard,
+//! where each has to succeed (or it would prove nothing), and then from inside one session, where
+//! each has to be refused and its target has to be whole as seen from outside. Among them are
+//! twins: ordinary things like the attacks, done to what is the session's own, which have to work.
+
+mod scene;
+
+use std::path::Path;
+
+use anyhow::ensure;
+use nix::errno::Errno;
+
+use crate::boot::Boot;
+use crate::context::Context;
+use crate::registry::{Test, enforcing};
+use crate::support::agent::{AGENT, Agent};
+use crate::support::cases::Cases;
+use crate::support::guard::{self, Server};
+
+use scene::{Scene, Stage};
+
+/// What has to come of a row in a session.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Outcome {
+    /// The caller is told that it may not.
+    Refused,
+    /// The calls may succeed, and nothing comes of them.
+    Without,
+    /// It works: it is done to what is the session's own.
+    Works,
+}
+
+/// Whose sessions try it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Who {
+    Root,
+    User,
+    Both,
+}
+
+/// Where it is tried.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum On {
+    /// Where the group is.
+    Everywhere,
+    /// Only on this file system.
+    Only(&'static str),
+}
+
+/// One row.
+struct Row {
+    /// Its number in the catalogue.
+    id: &'static str,
+    name: &'static str,
+    who: Who,
+    on: On,
+    outcome: Outcome,
+    /// The kernels that can do it at all.
+    from: (u32, u32),
+    /// The first kernel that can't any more.
+    before: (u32, u32),
+    scene: fn(&mut Stage<'_>) -> anyhow::Result<Scene>,
+}
+
+type MakeScene = fn(&mut Stage<'_>) -> anyhow::Result<Scene>;
+
+const fn row(id: &'static str, name: &'static str, who: Who, scene: MakeScene) -> Row {
+    Row {
+        id,
+        name,
+        who,
+        on: On::Everywhere,
+        outcome: Outcome::Refused,
+        from: (6, 1),
+        before: (u32::MAX, 0),
+        scene,
+    }
+}
+
+/// An attack that takes root.
+const fn root(id: &'static str, name: &'static str, scene: MakeScene) -> Row {
+    row(id, name, Who::Root, scene)
+}
+
+/// An attack that is another thing for root.
+const fn user(id: &'static str, name: &'static str, scene: MakeScene) -> Row {
+    row(id, name, Who::User, scene)
+}
+
+/// An attack that anybody can make on what belongs to the same user.
+const fn both(id: &'static str, name: &'static str, scene: MakeScene) -> Row {
+    row(id, name, Who::Both, scene)
+}
+
+impl Row {
+    const fn from(self, major: u32, minor: u32) -> Self {
+        Self {
+            from: (major, minor),
+            ..self
+        }
+    }
+
+    const fn before(self, major: u32, minor: u32) -> Self {
+        Self {
+            before: (major, minor),
+            ..self
+        }
+    }
+
+    const fn only_on(self, kind: &'static str) -> Self {
+        Self {
+            on: On::Only(kind),
+            ..self
+        }
+    }
+
+    const fn without_effect(self) -> Self {
+        Self {
+            outcome: Outcome::Without,
+            ..self
+        }
+    }
+
+    const fn twin(self) -> Self {
+        Self {
+            outcome: Outcome::Works,
+            ..self
+        }
+    }
+
+    fn is_for(&self, uid: u32, boot: Boot, kind: &str) -> bool {
+        let who = match self.who {
+            Who::Root => uid == 0,
+            Who::User => uid != 0,
+            Who::Both => true,
+        };
+        let on = match self.on {
+            On::Everywhere => true,
+            On::Only(wanted) => wanted == kind,
+        };
+        who && on && (self.from..self.before).contains(&boot.series)
+    }
+}
+
+/// Rows that are tried together.
+struct Group {
+    name: &'static str,
+    rows: &'static [Row],
+    /// On which file systems: kind and directory.
+    places: &'static [(&'static str, &'static str)],
+}
+
+/// Where most of the targets are.
+const HERE: &[(&str, &str)] = &[("tmpfs", "/srv")];
+
+/// Where files are: the root file system and a disk.
+const DISKS: &[(&str, &str)] = &[("tmpfs", "/srv"), ("ext4", "/mnt/ext4")];
+
+macro_rules! groups {
+    ($($group:ident in $places:ident;)*) => {
+        $(mod $group;)*
+
+        /// A test for each group and user.
+        pub const TESTS: &[Test] = &[$(
+            enforcing(
+                concat!("threats::", stringify!($group), "_as_root"),
+                |context| run(&Group { name: stringify!($group), rows: $group::ROWS, places: $places }, 0, context),
+            ),
+            enforcing(
+                concat!("threats::", stringify!($group), "_as_user"),
+                |context| run(&Group { name: stringify!($group), rows: $group::ROWS, places: $places }, AGENT, context),
+            ),
+        )*];
+
+        /// Every row with its test: the number in the catalogue, the test's name.
+        pub fn rows() -> impl Iterator<Item = (&'static str, String)> {
+            [$((stringify!($group), $group::ROWS)),*]
+                .into_iter()
+                .flat_map(|(group, rows)| rows.iter().map(move |row| (group, row)))
+                .flat_map(|(group, row)| {
+                    let users: &[&str] = match row.who {
+                        Who::Root => &["root"],
+                        Who::User => &["user"],
+                        Who::Both => &["root", "user"],
+                    };
+                    users.iter().map(move |user| (row.id, format!("threats::{group}_as_{user}")))
+                })
+        }
+    };
+}
+
+groups! {
+    processes in HERE;
+    machine in HERE;
+    files in DISKS;
+    mounts in HERE;
+    sockets in HERE;
+    terminals in HERE;
+    engine in HERE;
+}
+
+/// Runs a group's rows, first free, then in a session.
+fn run(group: &Group, uid: u32, context: &Context) -> anyhow::Result<()> {
+    let mut cases = Cases::default();
+    ensure!(!guard::is_pinned(), "guard is there already");
+    std::fs::create_dir_all(HERE[0].1)?;
+    for &(kind, place) in group.places {
+        let mut free = Agent::free(uid)?;
+        for row in group.rows(uid, context.boot, kind) {
+            cases.run(
+                format_args!("without guard, {kind}: {} {}", row.id, row.name),
+                || succeeds(row, uid, &mut free, place),
+            );
+        }
+    }
+    let _server = Server::start()?;
+    let mut guarded = Agent::guarded(group.name, uid)?;
+    for &(kind, place) in group.places {
+        for row in group.rows(uid, context.boot, kind) {
+            cases.run(
+                format_args!("in a session, {kind}: {} {}", row.id, row.name),
+                || match row.outcome {
+                    Outcome::Works => succeeds(row, uid, &mut guarded, place),
+                    _ => fails(row, uid, &mut guarded, place),
+                },
+            );
+        }
+    }
+    cases.run("the session goes on", || {
+        let counted = guard::session(group.name)?;
+        ensure!(counted["errors"] == 0, "{counted}");
+        Ok(())
+    });
+    cases.finish()
+}
+
+impl Group {
+    fn rows(&self, uid: u32, boot: Boot, kind: &'static str) -> impl Iterator<Item = &'static Row> {
+        self.rows
+            .iter()
+            .filter(move |row| row.is_for(uid, boot, kind))
+    }
+}
+
+fn set(
+    row: &Row,
+    uid: u32,
+    agent: &mut Agent,
+    place: &'static str,
+) -> anyhow::Result<Scene> {
+    ensure!(Path::new(place).is_dir(), "{place} is not there");
+    (row.scene)(&mut Stage { uid, agent, place })
+}
+
+fn succeeds(row: &Row, uid: u32, agent: &mut Agent, place: &'static str) -> anyhow::Result<()> {
+    let mut scene = set(row, uid, agent, place)?;
+    let result = scene.make(agent)?;
+    ensure!(result.is_ok(), "it failed: {result:?}");
+    ensure!(scene.does_show(), "it does not show: {result:?}");
+    Ok(())
+}
+
+fn fails(row: &Row, uid: u32, agent: &mut Agent, place: &'static str) -> anyhow::Result<()> {
+    let mut scene = set(row, uid, agent, place)?;
+    let result = scene.make(agent)?;
+    ensure!(!scene.is_harmed(), "IT GOT THROUGH: the target was harmed, {result:?}");
+    if row.outcome == Outcome::Refused {
+        ensure!(result.is_err(), "IT GOT THROUGH: {result:?}");
+        ensure!(
+            matches!(result, Err(Errno::EPERM | Errno::EACCES)),
+            "it failed, but was not refused: {result:?}"
+        );
+    }
+    Ok(())
+}
