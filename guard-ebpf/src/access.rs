@@ -62,7 +62,7 @@ pub fn forget(value: u32) -> u32 {
 
 /// See [`forget`]; also for pointers, which become numbers.
 #[inline(always)]
-pub fn forgotten(value: u64) -> u64 {
+fn forgotten(value: u64) -> u64 {
     let mut place = value;
     // SAFETY: adds zero to a number on the stack. After an atomic instruction the verifier
     // takes what stands there for anything.
@@ -612,6 +612,12 @@ impl Inode {
     #[inline(always)]
     pub fn kind(self) -> u16 {
         self.read::<u16>(Field::InodeMode) & 0o170_000
+    }
+
+    /// How many names it has.
+    #[inline(always)]
+    pub fn links(self) -> u32 {
+        self.read(Field::InodeLinks)
     }
 
     /// The number of the device that it stands for, `major << 20 | minor`.

@@ -69,6 +69,7 @@ fields! {
     InodeNumber = "inode"."i_ino";
     InodeMode = "inode"."i_mode";
     InodeSb = "inode"."i_sb";
+    InodeLinks = "inode"."i_nlink";
     InodeDevice = "inode"."i_rdev";
     MountRoot = "vfsmount"."mnt_root";
     ProcInodePid = "proc_inode"."pid";

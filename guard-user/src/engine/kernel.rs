@@ -128,7 +128,10 @@ impl Kernel {
 
     fn place(program: &Program, arguments: &[&str], positions: &mut [u32]) -> Result<()> {
         for (index, wanted) in program.arguments.iter().enumerate() {
-            let Some(position) = arguments.iter().position(|name| name == wanted) else {
+            // Where it can be null, newer kernels say so in the name, for the verifier.
+            let is_wanted =
+                |name: &&str| name.strip_suffix("__nullable").unwrap_or(name) == *wanted;
+            let Some(position) = arguments.iter().position(|name| is_wanted(&name)) else {
                 bail!(
                     "the hook `{}` of this kernel has no argument `{wanted}` (it has {}): it is \
                      newer or older than those that guard knows",
