@@ -37,6 +37,7 @@ pub const fn text(reason: Reason, operation: Operation) -> Option<Text> {
             "work in the workspace or a temporary directory, \
              or have a rule allow `delete` on this path",
         ),
+        (Reason::Default, _) => ("nothing lets this session do that", "have a rule allow it"),
         (Reason::Own, _) => (
             "it is the session's own",
             "nothing: the session may do this, and a rule asked to see it",

@@ -108,6 +108,7 @@ fn counted(operation: Operation, number: u64) -> String {
         Operation::Trace => ("attempt to trace", "attempts to trace"),
         Operation::Inspect => ("look into a process", "looks into processes"),
         Operation::Delete => ("deletion", "deletions"),
+        _ => ("operation", "operations"),
     };
     format!("{number} {}", if number == 1 { one } else { many })
 }
