@@ -373,7 +373,7 @@ pub const ROWS: &[Row] = &[
     })
     .twin(),
     both("J17", "the session's own run directory", |s| {
-        let path = format!("/tmp/own-{}", fresh());
+        let path = format!("/tmp/own-{}-{}", s.uid, fresh());
         fs::create_dir(&path)?;
         chown(&path, Some(s.uid), Some(s.uid))?;
         Ok(own(&unix(&format!("{path}/own.sock")), STREAM))

@@ -197,7 +197,7 @@ pub const ROWS: &[Row] = &[
             &[&super::scene::bytes(&[0; 16]), &16],
         ))
     }),
-    both("H16", "a setting handed in", |_| {
+    root("H16", "a setting handed in", |_| {
         let path = "/proc/sys/vm/swappiness";
         let before = fs::read_to_string(path)?;
         let seen = before.clone();
@@ -233,6 +233,7 @@ pub const ROWS: &[Row] = &[
     both("H15", "a listener of somebody's handed in", |_| {
         // Whoever hands a listener over means it to be served.
         let path = format!("/tmp/handed-{}", fresh());
+        let _ = fs::remove_file(&path);
         let listener = UnixListener::bind(&path)?;
         Ok(handed(listener, libc::SYS_fcntl, &[&libc::F_GETFD, &0]))
     })
