@@ -96,7 +96,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["inode_create", "inode_mkdir", "inode_rename"],
         since: None,
         remains: "",
-        tests: &["threats::files_as_root", "threats::files_as_user"],
+        tests: &["threats::machine_as_root", "threats::machine_as_user"],
         untested: "",
     },
     Threat {
@@ -148,7 +148,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["inode_create", "file_open"],
         since: None,
         remains: "any file of the repository that a person runs",
-        tests: &["threats::files_as_root", "threats::files_as_user"],
+        tests: &["threats::machine_as_root", "threats::machine_as_user"],
         untested: "",
     },
     Threat {

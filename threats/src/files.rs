@@ -101,7 +101,7 @@ pub const THREATS: &[Threat] = &[
         ],
         since: None,
         remains: "",
-        tests: &["threats::files_as_root"],
+        tests: &["threats::machine_as_root"],
         untested: "",
     },
     Threat {
@@ -346,7 +346,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["inode_create"],
         since: None,
         remains: "",
-        tests: &["threats::files_as_root"],
+        tests: &["threats::machine_as_root"],
         untested: "",
     },
     Threat {

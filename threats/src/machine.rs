@@ -180,7 +180,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["inode_create", "file_open"],
         since: None,
         remains: "what is there already is protected like any file",
-        tests: &["threats::files_as_root"],
+        tests: &["threats::machine_as_root"],
         untested: "",
     },
     Threat {

@@ -168,7 +168,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["inode_create"],
         since: None,
         remains: "",
-        tests: &["threats::files_as_root"],
+        tests: &["threats::machine_as_root"],
         untested: "",
     },
     Threat {

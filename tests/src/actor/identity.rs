@@ -36,18 +36,18 @@ pub fn become_other(task: &Task, answer: i32) -> anyhow::Result<Attempt> {
             attack(task)
         }
         "double-fork" => double_fork(task),
-        "user-namespace" => {
-            own_namespaces(0)?;
-            attack(task)
-        }
-        "mount-namespace" => {
-            own_namespaces(libc::CLONE_NEWNS)?;
-            attack(task)
-        }
-        "pid-namespace" => {
-            own_namespaces(libc::CLONE_NEWPID)?;
-            child(task)
-        }
+        "user-namespace" => match own_namespaces(0) {
+            Ok(_) => attack(task),
+            refused => Ok(refused),
+        },
+        "mount-namespace" => match own_namespaces(libc::CLONE_NEWNS) {
+            Ok(_) => attack(task),
+            refused => Ok(refused),
+        },
+        "pid-namespace" => match own_namespaces(libc::CLONE_NEWPID) {
+            Ok(_) => child(task),
+            refused => Ok(refused),
+        },
         "setuid" => {
             victim::become_user(argument.parse()?)?;
             attack(task)

@@ -123,9 +123,7 @@ impl Memory {
                     }
                 }
                 self.words.push(words.into_boxed_slice());
-                self.words
-                    .last()
-                    .map_or(0, |words| words.as_ptr() as usize)
+                self.words.last().map_or(0, |words| words.as_ptr() as usize)
             }
             "f" => {
                 let (flags, path) = rest.split_once(':').context("a file without flags")?;
@@ -137,9 +135,7 @@ impl Memory {
 
     fn keep(&mut self, bytes: Vec<u8>) -> usize {
         self.bytes.push(bytes.into_boxed_slice());
-        self.bytes
-            .last()
-            .map_or(0, |bytes| bytes.as_ptr() as usize)
+        self.bytes.last().map_or(0, |bytes| bytes.as_ptr() as usize)
     }
 }
 

@@ -109,8 +109,10 @@ fn pinned() -> anyhow::Result<(Map, String)> {
 }
 
 fn is_mounted() -> bool {
-    fs::read_to_string("/proc/self/mounts")
-        .is_ok_and(|text| text.lines().any(|line| line.starts_with("bpf /sys/fs/bpf ")))
+    fs::read_to_string("/proc/self/mounts").is_ok_and(|text| {
+        text.lines()
+            .any(|line| line.starts_with("bpf /sys/fs/bpf "))
+    })
 }
 
 fn mount_again() {
@@ -126,9 +128,7 @@ fn mount_again() {
     }
 }
 
-fn on_pin(
-    script: impl FnOnce(&str) -> super::scene::Script,
-) -> anyhow::Result<Scene> {
+fn on_pin(script: impl FnOnce(&str) -> super::scene::Script) -> anyhow::Result<Scene> {
     let (map, path) = pinned()?;
     let (seen, undone) = (path.clone(), path.clone());
     Ok(script(&path)
@@ -205,7 +205,10 @@ pub const ROWS: &[Row] = &[
             libc::SYS_bpf,
             &[&MAP_BY_ID, &attributes(&[u64::from(id)]), &SIZE],
         )
-        .then(libc::SYS_bpf, &[&MAP_FREEZE, &"v:$1,0,0,0,0,0,0,0,0", &SIZE])
+        .then(
+            libc::SYS_bpf,
+            &[&MAP_FREEZE, &"v:$1,0,0,0,0,0,0,0,0", &SIZE],
+        )
         .scene()
         .shows(move || !map.set(0)))
     }),
@@ -241,7 +244,7 @@ pub const ROWS: &[Row] = &[
             .scene()
             .shows(move || {
                 use std::os::unix::fs::PermissionsExt as _;
-                fs::metadata(&seen).is_ok_and(|m| m.permissions().mode() & 0o777 == 0)
+                fs::metadata(&seen).is_ok_and(|m| m.permissions().mode() & 0o400 == 0)
             })
             .undo(move || {
                 let _ = fs::remove_file(undone);
@@ -250,7 +253,11 @@ pub const ROWS: &[Row] = &[
     }),
     root("I22", "a second bpffs", |s| second(s)),
     both("I5", "no look at bpf is needed", |_| {
-        Ok(does(libc::SYS_statfs, &[&string("/sys/fs"), &super::scene::bytes(&[0; 120])]).scene())
+        Ok(does(
+            libc::SYS_statfs,
+            &[&string("/sys/fs"), &super::scene::bytes(&[0; 120])],
+        )
+        .scene())
     })
     .twin(),
     // Last: what was pinned is gone with the mount.
@@ -281,9 +288,11 @@ pub const ROWS: &[Row] = &[
     }),
     root("I3", "bpffs unmounted", |_| {
         ensure!(is_mounted(), "bpffs is not mounted");
-        Ok(does(libc::SYS_umount2, &[&string(BPFFS), &libc::MNT_DETACH])
-            .scene()
-            .shows(|| !is_mounted())
-            .undo(mount_again))
+        Ok(
+            does(libc::SYS_umount2, &[&string(BPFFS), &libc::MNT_DETACH])
+                .scene()
+                .shows(|| !is_mounted())
+                .undo(mount_again),
+        )
     }),
 ];

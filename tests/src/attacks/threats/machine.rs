@@ -1,46 +1,14 @@
 //! What the whole machine shares: its settings, devices, modules, clock, network (B, D, F, G).
 
 use std::fs;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, chown};
-use std::path::Path;
 
 use anyhow::{Context as _, ensure};
-use nix::libc::{self, O_RDONLY, O_RDWR, O_WRONLY};
+use nix::libc::{self, O_RDONLY, O_WRONLY};
 
-use super::scene::{Helper, NAMESPACES, Scene, Stage, bytes, does, file, fresh, hex, open, opening};
+use super::scene::{Helper, NAMESPACES, Scene, bytes, does, file, fresh, hex, open, opening};
 use super::scene::{ready, setting, string, switch, words32, words64, write};
-use super::{Row, both, root, user};
+use super::{Row, both, root};
 use crate::support::raw::{self, call};
-
-/// A device of the machine's under another name, which belongs to the attacker's user.
-fn node(stage: &Stage<'_>, device: &str, flags: i32) -> anyhow::Result<Scene> {
-    let metadata = fs::metadata(device).with_context(|| device.to_owned())?;
-    let kind = if metadata.file_type().is_block_device() {
-        libc::S_IFBLK
-    } else {
-        libc::S_IFCHR
-    };
-    let path = format!("{}/node", stage.directory()?);
-    let name = raw::c_string(&path);
-    let words = [
-        name.as_ptr() as usize,
-        (kind | 0o600) as usize,
-        metadata.rdev() as usize,
-    ];
-    call(libc::SYS_mknod, &words)?;
-    chown(&path, Some(stage.uid), Some(stage.uid))?;
-    Ok(open(path, flags).scene())
-}
-
-/// Making a device.
-fn mknod(stage: &Stage<'_>, kind: u32, number: u32) -> anyhow::Result<Scene> {
-    let path = format!("{}/node", stage.directory()?);
-    Ok(
-        does(libc::SYS_mknod, &[&string(&path), &(kind | 0o600), &number])
-            .scene()
-            .shows(move || Path::new(&path).exists()),
-    )
-}
 
 /// The overlay module's file, as the host has put it into the guest.
 fn module() -> anyhow::Result<String> {
@@ -58,7 +26,10 @@ fn load() {
     if let Some(path) = module().ok().filter(|_| !is_loaded())
         && let Ok(descriptor) = raw::open(&path, O_RDONLY)
     {
-        let _ = call(libc::SYS_finit_module, &[descriptor, c"".as_ptr() as usize, 0]);
+        let _ = call(
+            libc::SYS_finit_module,
+            &[descriptor, c"".as_ptr() as usize, 0],
+        );
         let _ = call(libc::SYS_close, &[descriptor]);
     }
 }
@@ -70,7 +41,9 @@ fn unload() {
 /// Whether the loopback interface is up.
 fn is_up() -> bool {
     let flags = fs::read_to_string("/sys/class/net/lo/flags").unwrap_or_default();
-    flags.trim().ends_with(['1', '3', '5', '7', '9', 'b', 'd', 'f'])
+    flags
+        .trim()
+        .ends_with(['1', '3', '5', '7', '9', 'b', 'd', 'f'])
 }
 
 /// `struct ifreq` for `lo` with these flags.
@@ -188,21 +161,27 @@ pub const ROWS: &[Row] = &[
         // `h` writes a help text.
         Ok(write("/proc/sysrq-trigger", "h").scene())
     }),
-    root("A23", "kernel.sysrq", |_| setting("/proc/sys/kernel/sysrq", "1")),
-    root("A24", "an event that traps the process it counts in", |_| {
-        // Task clock; exclude_kernel, remove_on_exec, sigtrap.
-        let helper = busy(0)?;
-        let pid = helper.pid;
-        let attributes = event(1, 100_000, 1 << 5 | 1 << 36 | 1 << 37);
-        Ok(does(
-            libc::SYS_perf_event_open,
-            &[&attributes, &pid, &-1, &-1, &0],
-        )
-        .then(super::scene::PAUSE, &[&200])
-        .scene()
-        .shows(move || is_gone(pid))
-        .keep(helper))
+    root("A23", "kernel.sysrq", |_| {
+        setting("/proc/sys/kernel/sysrq", "1")
     }),
+    root(
+        "A24",
+        "an event that traps the process it counts in",
+        |_| {
+            // Task clock; exclude_kernel, remove_on_exec, sigtrap.
+            let helper = busy(0)?;
+            let pid = helper.pid;
+            let attributes = event(1, 100_000, 1 << 5 | 1 << 36 | 1 << 37);
+            Ok(does(
+                libc::SYS_perf_event_open,
+                &[&attributes, &pid, &-1, &-1, &0],
+            )
+            .then(super::scene::PAUSE, &[&200])
+            .scene()
+            .shows(move || is_gone(pid))
+            .keep(helper))
+        },
+    ),
     root("D10", "an event of the whole machine", |_| {
         Ok(does(
             libc::SYS_perf_event_open,
@@ -220,7 +199,9 @@ pub const ROWS: &[Row] = &[
     root("B13", "vm.drop_caches", |_| {
         Ok(write("/proc/sys/vm/drop_caches", "1").scene())
     }),
-    root("B13", "fs.nr_open", |_| setting("/proc/sys/fs/nr_open", "500000")),
+    root("B13", "fs.nr_open", |_| {
+        setting("/proc/sys/fs/nr_open", "500000")
+    }),
     root("B13", "kernel.threads-max", |_| {
         setting("/proc/sys/kernel/threads-max", "3000")
     }),
@@ -249,7 +230,9 @@ pub const ROWS: &[Row] = &[
         let path = "/proc/sys/kernel/usermodehelper/bset";
         opening(path, O_WRONLY)
     }),
-    root("G14", "kernel.panic", |_| setting("/proc/sys/kernel/panic", "10")),
+    root("G14", "kernel.panic", |_| {
+        setting("/proc/sys/kernel/panic", "10")
+    }),
     root("G14", "kernel.panic_on_oops", |_| {
         switch("/proc/sys/kernel/panic_on_oops")
     }),
@@ -301,7 +284,12 @@ pub const ROWS: &[Row] = &[
         Ok(open("/proc/sys/vm/swappiness", O_RDONLY)
             .then(
                 libc::SYS_openat,
-                &[&-100, &string("/sys/kernel/mm/transparent_hugepage/enabled"), &0, &0],
+                &[
+                    &-100,
+                    &string("/sys/kernel/mm/transparent_hugepage/enabled"),
+                    &0,
+                    &0,
+                ],
             )
             .scene())
     })
@@ -327,10 +315,12 @@ pub const ROWS: &[Row] = &[
     .without_effect(),
     both("B12", "a network of its own", |_| {
         let up = format!("x:{}", hex(&interface(libc::IFF_UP as u16)));
-        Ok(does(NAMESPACES, &[&(libc::CLONE_NEWNET | libc::CLONE_NEWUSER)])
-            .then(libc::SYS_socket, &[&2, &2, &0])
-            .then(libc::SYS_ioctl, &[&"$2", &0x8914, &up])
-            .scene())
+        Ok(
+            does(NAMESPACES, &[&(libc::CLONE_NEWNET | libc::CLONE_NEWUSER)])
+                .then(libc::SYS_socket, &[&2, &2, &0])
+                .then(libc::SYS_ioctl, &[&"$2", &0x8914, &up])
+                .scene(),
+        )
     })
     .twin(),
     root("F13", "a disk's queue in sysfs", |_| {
@@ -349,7 +339,10 @@ pub const ROWS: &[Row] = &[
         opening("/sys/power/wakeup_count", O_WRONLY)
     }),
     root("G12", "processors and memory in sysfs", |_| {
-        opening("/sys/devices/system/clocksource/clocksource0/current_clocksource", O_WRONLY)
+        opening(
+            "/sys/devices/system/clocksource/clocksource0/current_clocksource",
+            O_WRONLY,
+        )
     }),
     root("E21", "a file system's knobs in sysfs", |_| {
         opening("/sys/fs/ext4/nvme0n1/trigger_fs_error", O_WRONLY)
@@ -367,15 +360,14 @@ pub const ROWS: &[Row] = &[
         )
     }),
     root("D10", "a probe in the kernel", |_| {
-        probe("/sys/kernel/tracing/kprobe_events", "p:guard_test ksys_read\n")
+        probe(
+            "/sys/kernel/tracing/kprobe_events",
+            "p:guard_test ksys_read\n",
+        )
     }),
     root("G1", "reboot(2)", |_| {
         // RB_DISABLE_CAD: what Ctrl-Alt-Del does, which nobody presses.
-        Ok(does(
-            libc::SYS_reboot,
-            &[&0xfee1_dead_u32, &0x2812_1969, &0, &0],
-        )
-        .scene())
+        Ok(does(libc::SYS_reboot, &[&0xfee1_dead_u32, &0x2812_1969, &0, &0]).scene())
     }),
     root("G2", "kexec_load", |_| {
         // Nothing to load: what was loaded before is forgotten.
@@ -385,12 +377,13 @@ pub const ROWS: &[Row] = &[
         let path = module()?;
         unload();
         ensure!(!is_loaded(), "the module cannot be taken out");
-        Ok(
-            does(libc::SYS_finit_module, &[&file(O_RDONLY, path), &string(""), &0])
-                .scene()
-                .shows(is_loaded)
-                .undo(load),
+        Ok(does(
+            libc::SYS_finit_module,
+            &[&file(O_RDONLY, path), &string(""), &0],
         )
+        .scene()
+        .shows(is_loaded)
+        .undo(load))
     }),
     root("G3", "a module loaded from memory", |_| {
         let image = fs::read(module()?)?;
@@ -422,7 +415,6 @@ pub const ROWS: &[Row] = &[
             .shows(|| !is_loaded())
             .undo(load))
     }),
-    root("G5", "/dev/mem", |_| opening("/dev/mem", O_RDWR)),
     root("G5", "iopl", |_| Ok(does(libc::SYS_iopl, &[&3]).scene())),
     root("G5", "ioperm", |_| {
         Ok(does(libc::SYS_ioperm, &[&0x80, &1, &1]).scene())
@@ -466,7 +458,9 @@ pub const ROWS: &[Row] = &[
         Ok(does(NAMESPACES, &[&libc::CLONE_NEWUSER]).scene())
     })
     .twin(),
-    root("A22", "vhangup", |_| Ok(does(libc::SYS_vhangup, &[]).scene())),
+    root("A22", "vhangup", |_| {
+        Ok(does(libc::SYS_vhangup, &[]).scene())
+    }),
     root("I13", "the kernel's log emptied", |_| {
         // SYSLOG_ACTION_CLEAR.
         Ok(does(libc::SYS_syslog, &[&5, &0, &0]).scene())
@@ -474,56 +468,7 @@ pub const ROWS: &[Row] = &[
     root("I13", "process accounting switched off", |_| {
         Ok(does(libc::SYS_acct, &[&0]).scene())
     }),
-    root("I13", "the kernel's log written", |_| opening("/dev/kmsg", O_WRONLY)),
-    root("F8", "a disk opened for writing", |_| {
-        opening("/dev/nvme0n1", O_WRONLY)
+    root("I13", "the kernel's log written", |_| {
+        opening("/dev/kmsg", O_WRONLY)
     }),
-    root("F8", "a disk opened for reading", |_| {
-        opening("/dev/nvme0n1", O_RDONLY)
-    }),
-    user("F8", "a disk that the user may open", |s| {
-        node(s, "/dev/nvme0n1", O_RDWR)
-    }),
-    root("F9", "a node for a disk", |s| mknod(s, libc::S_IFBLK, 0x10300)),
-    root("F9", "a node for the memory", |s| mknod(s, libc::S_IFCHR, 0x101)),
-    both("F9", "a FIFO of its own", |s| {
-        mknod(s, libc::S_IFIFO, 0)
-    })
-    .twin(),
-    root("F9", "a disk by a node made before", |s| {
-        node(s, "/dev/nvme0n1", O_RDWR)
-    }),
-    root("F10", "a disk's controller", |_| opening("/dev/nvme0", O_RDWR)),
-    root("F10", "a disk's generic device", |_| opening("/dev/ng0n1", O_RDWR)),
-    user("F10", "a disk's controller that the user may open", |s| {
-        node(s, "/dev/nvme0", O_RDWR)
-    }),
-    root("F16", "the image of a sleeping machine", |_| {
-        opening("/dev/snapshot", O_RDONLY)
-    }),
-    root("G5", "the machine's clock chip", |_| opening("/dev/rtc0", O_RDONLY)),
-    both("G5", "a device that holds the processor awake", |s| {
-        node(s, "/dev/cpu_dma_latency", O_WRONLY)
-    }),
-    root("H11", "the screen of a console", |_| opening("/dev/vcsa1", O_RDWR)),
-    root("A19", "a terminal of the machine's", |_| {
-        opening("/dev/tty1", O_RDWR | libc::O_NOCTTY)
-    }),
-    user("A19", "a terminal that the user may open", |s| {
-        node(s, "/dev/tty1", O_RDWR | libc::O_NOCTTY)
-    }),
-    both("F10", "devices that only serve their caller", |_| {
-        Ok(write("/dev/null", "x")
-            .then(libc::SYS_read, &[&file(O_RDONLY, "/dev/zero"), &bytes(&[0; 8]), &8])
-            .then(
-                libc::SYS_read,
-                &[&file(O_RDONLY, "/dev/urandom"), &bytes(&[0; 8]), &8],
-            )
-            .then(
-                libc::SYS_openat,
-                &[&-100, &string("/dev/ptmx"), &(O_RDWR | libc::O_NOCTTY), &0],
-            )
-            .scene())
-    })
-    .twin(),
 ];

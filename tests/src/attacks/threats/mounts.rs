@@ -31,7 +31,11 @@ const MOUNT_SETATTR: i64 = 442;
 fn mounts(place: &str) -> Vec<String> {
     let text = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     text.lines()
-        .filter(|line| line.split(' ').nth(4).is_some_and(|at| at.starts_with(place)))
+        .filter(|line| {
+            line.split(' ')
+                .nth(4)
+                .is_some_and(|at| at.starts_with(place))
+        })
         .map(str::to_owned)
         .collect()
 }
@@ -48,10 +52,7 @@ fn unmount(place: &str) {
 
 /// A file system of somebody's, mounted at a place of the machine's. The attack is told the place
 /// and another directory.
-fn on_mount(
-    stage: &Stage<'_>,
-    script: impl FnOnce(&str, &str) -> Script,
-) -> anyhow::Result<Scene> {
+fn on_mount(stage: &Stage<'_>, script: impl FnOnce(&str, &str) -> Script) -> anyhow::Result<Scene> {
     let above = stage.directory()?;
     let (place, other) = (format!("{above}/mounted"), format!("{above}/other"));
     fs::create_dir(&place)?;
@@ -131,8 +132,9 @@ fn label(request: u64, text: &mut [u8; 256]) {
     }
 }
 
+/// In a user namespace as well: without one it takes a capability on the host.
 fn own_namespace() -> Script {
-    does(NAMESPACES, &[&libc::CLONE_NEWNS]).then(
+    does(NAMESPACES, &[&(libc::CLONE_NEWNS | libc::CLONE_NEWUSER)]).then(
         libc::SYS_mount,
         &[
             &string("none"),
@@ -243,7 +245,11 @@ pub const ROWS: &[Row] = &[
     root("E19", "a file system shut down", |_| {
         Ok(does(
             libc::SYS_ioctl,
-            &[&file(O_RDONLY | O_DIRECTORY, DISK), &SHUTDOWN, &words32(&[2])],
+            &[
+                &file(O_RDONLY | O_DIRECTORY, DISK),
+                &SHUTDOWN,
+                &words32(&[2]),
+            ],
         )
         .scene()
         .shows(|| !can_write())
@@ -265,7 +271,11 @@ pub const ROWS: &[Row] = &[
         text[..4].copy_from_slice(b"harm");
         Ok(does(
             libc::SYS_ioctl,
-            &[&file(O_RDONLY | O_DIRECTORY, DISK), &SET_LABEL, &bytes(&text)],
+            &[
+                &file(O_RDONLY | O_DIRECTORY, DISK),
+                &SET_LABEL,
+                &bytes(&text),
+            ],
         )
         .scene()
         .shows(|| {

@@ -25,15 +25,12 @@ const MPTCP: i32 = 262;
 /// An address as `connect` takes it; a name that begins with `@` is an abstract one.
 fn unix(name: &str) -> Vec<u8> {
     let mut address = (libc::AF_UNIX as u16).to_le_bytes().to_vec();
-    match name.strip_prefix('@') {
-        Some(name) => {
-            address.push(0);
-            address.extend(name.as_bytes());
-        }
-        None => {
-            address.extend(name.as_bytes());
-            address.push(0);
-        }
+    if let Some(name) = name.strip_prefix('@') {
+        address.push(0);
+        address.extend(name.as_bytes());
+    } else {
+        address.extend(name.as_bytes());
+        address.push(0);
     }
     address
 }
@@ -107,10 +104,8 @@ impl Waiting {
 
 /// A script that connects.
 fn connect(address: &[u8], kind: i32, protocol: i32) -> Script {
-    does(libc::SYS_socket, &[&family(address), &kind, &protocol]).then(
-        libc::SYS_connect,
-        &[&"$1", &bytes(address), &address.len()],
-    )
+    does(libc::SYS_socket, &[&family(address), &kind, &protocol])
+        .then(libc::SYS_connect, &[&"$1", &bytes(address), &address.len()])
 }
 
 /// An attack on whoever waits at an address.
@@ -130,9 +125,11 @@ fn at_path(path: &str, kind: i32) -> anyhow::Result<Waiting> {
 
 fn service(path: &'static str) -> anyhow::Result<Scene> {
     let waiting = at_path(path, STREAM)?;
-    Ok(meets(waiting, connect(&unix(path), STREAM, 0)).undo(move || {
-        let _ = fs::remove_file(path);
-    }))
+    Ok(
+        meets(waiting, connect(&unix(path), STREAM, 0)).undo(move || {
+            let _ = fs::remove_file(path);
+        }),
+    )
 }
 
 /// A server on a port of this machine.
@@ -176,12 +173,10 @@ fn own(address: &[u8], kind: i32) -> Scene {
     let script = does(libc::SYS_socket, &[&family, &kind, &0])
         .then(libc::SYS_bind, &[&"$1", &there, &length]);
     let script = if kind == DATAGRAM {
-        script
-            .then(libc::SYS_socket, &[&family, &kind, &0])
-            .then(
-                libc::SYS_sendto,
-                &[&"$3", &string("x"), &1, &0, &there, &length],
-            )
+        script.then(libc::SYS_socket, &[&family, &kind, &0]).then(
+            libc::SYS_sendto,
+            &[&"$3", &string("x"), &1, &0, &there, &length],
+        )
     } else {
         script
             .then(libc::SYS_listen, &[&"$1", &8])
@@ -218,7 +213,9 @@ pub const ROWS: &[Row] = &[
         service("/srv/victim/machine.qmp")
     }),
     both("J9", "a supervisor", |_| service("/run/supervisor.sock")),
-    both("H10", "somebody's tmux", |_| service("/tmp/tmux-1000/default")),
+    both("H10", "somebody's tmux", |_| {
+        service("/tmp/tmux-1000/default")
+    }),
     both("J12", "somebody's ssh-agent", |_| {
         service("/tmp/ssh-harm/agent.1")
     }),
@@ -257,8 +254,8 @@ pub const ROWS: &[Row] = &[
     both("J17", "a message to a connected Unix socket", |_| {
         let path = "/run/harm.connected";
         let waiting = at_path(path, DATAGRAM)?;
-        let script = connect(&unix(path), DATAGRAM, 0)
-            .then(libc::SYS_write, &[&"$1", &string("x"), &1]);
+        let script =
+            connect(&unix(path), DATAGRAM, 0).then(libc::SYS_write, &[&"$1", &string("x"), &1]);
         Ok(meets(waiting, script))
     }),
     both("J17", "a message to an abstract socket", |_| {
@@ -312,10 +309,8 @@ pub const ROWS: &[Row] = &[
     both("J8", "TCP by io_uring", |_| {
         let address = inet([127, 0, 0, 1], fresh_port());
         let waiting = Waiting::at(&address, STREAM)?;
-        let script = does(libc::SYS_socket, &[&2, &STREAM, &0]).then(
-            RING,
-            &[&RING_CONNECT, &"$1", &16, &bytes(&address), &0, &0],
-        );
+        let script = does(libc::SYS_socket, &[&2, &STREAM, &0])
+            .then(RING, &[&RING_CONNECT, &"$1", &16, &bytes(&address), &0, &0]);
         Ok(meets(waiting, script))
     }),
     both("J15", "UDP", |_| {

@@ -7,7 +7,9 @@ use std::os::unix::net::UnixListener;
 
 use nix::libc::{self, O_NOCTTY, O_RDONLY, O_RDWR};
 
-use super::scene::{Helper, Scene, STORE, Stage, does, file, fresh, is_whole, open, ready, rest, string};
+use super::scene::{
+    Helper, STORE, Scene, Stage, does, file, fresh, is_whole, open, ready, rest, string,
+};
 use super::{Row, both, root};
 use crate::support::raw::{self, call};
 
@@ -141,24 +143,27 @@ pub const ROWS: &[Row] = &[
     both("A17", "^C through the other end of a terminal", |s| {
         let terminal = terminal(s)?;
         let pid = terminal.process.pid;
-        Ok(handed(terminal.master, libc::SYS_write, &[&string("\u{3}"), &1])
-            .shows(move || is_gone(pid))
-            .keep(terminal.process))
+        Ok(
+            handed(terminal.master, libc::SYS_write, &[&string("\u{3}"), &1])
+                .shows(move || is_gone(pid))
+                .keep(terminal.process),
+        )
     }),
     both("A18", "a signal through the other end of a terminal", |s| {
         let terminal = terminal(s)?;
         let pid = terminal.process.pid;
-        Ok(handed(
-            terminal.master,
-            libc::SYS_ioctl,
-            &[&SIGNAL, &libc::SIGQUIT],
+        Ok(
+            handed(terminal.master, libc::SYS_ioctl, &[&SIGNAL, &libc::SIGQUIT])
+                .shows(move || is_gone(pid))
+                .keep(terminal.process),
         )
-        .shows(move || is_gone(pid))
-        .keep(terminal.process))
     }),
     both("A17", "a terminal of its own", |_| {
         Ok(open("/dev/ptmx", O_RDWR | O_NOCTTY)
-            .then(libc::SYS_ioctl, &[&"$1", &UNLOCK, &super::scene::words32(&[0])])
+            .then(
+                libc::SYS_ioctl,
+                &[&"$1", &UNLOCK, &super::scene::words32(&[0])],
+            )
             // TIOCGPTPEER: the other end, opened.
             .then(libc::SYS_ioctl, &[&"$1", &0x5441, &(O_RDWR | O_NOCTTY)])
             .then(libc::SYS_write, &[&"$1", &string("x"), &1])
@@ -212,8 +217,10 @@ pub const ROWS: &[Row] = &[
         let path = s.file()?;
         let (parent, _) = path.rsplit_once('/').unwrap_or(("/", ""));
         let directory = File::open(parent)?;
-        Ok(handed(directory, libc::SYS_unlinkat, &[&string("file"), &0])
-            .shows(move || !is_whole(&path)))
+        Ok(
+            handed(directory, libc::SYS_unlinkat, &[&string("file"), &0])
+                .shows(move || !is_whole(&path)),
+        )
     }),
     both("H16", "a pipe handed in", |_| {
         let (reader, writer) = std::io::pipe()?;
