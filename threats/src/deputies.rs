@@ -12,7 +12,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["unix_stream_connect", "socket_connect"],
         since: None,
         remains: "",
-        tests: &["threats::sockets_as_root", "threats::sockets_as_user"],
+        tests: &["threats::sockets"],
         untested: "",
     },
     Threat {
@@ -24,7 +24,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["unix_stream_connect"],
         since: None,
         remains: "",
-        tests: &["threats::sockets_as_root", "threats::sockets_as_user"],
+        tests: &["threats::sockets"],
         untested: "",
     },
     Threat {
@@ -36,7 +36,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["unix_stream_connect"],
         since: None,
         remains: "",
-        tests: &["threats::sockets_as_root", "threats::sockets_as_user"],
+        tests: &["threats::sockets"],
         untested: "",
     },
     Threat {
@@ -60,7 +60,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["unix_stream_connect"],
         since: None,
         remains: "",
-        tests: &["threats::sockets_as_root", "threats::sockets_as_user"],
+        tests: &["threats::sockets"],
         untested: "",
     },
     Threat {
@@ -72,7 +72,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["unix_stream_connect"],
         since: None,
         remains: "",
-        tests: &["threats::sockets_as_root", "threats::sockets_as_user"],
+        tests: &["threats::sockets"],
         untested: "",
     },
     Threat {
@@ -84,7 +84,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["unix_stream_connect"],
         since: None,
         remains: "",
-        tests: &["threats::sockets_as_root", "threats::sockets_as_user"],
+        tests: &["threats::sockets"],
         untested: "",
     },
     Threat {
@@ -96,7 +96,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["unix_stream_connect", "socket_connect", "socket_sendmsg"],
         since: None,
         remains: "what is said on a connection that a rule allows is not seen: give agents credentials that cannot drop",
-        tests: &["threats::sockets_as_root", "threats::sockets_as_user"],
+        tests: &["threats::sockets"],
         untested: "",
     },
     Threat {
@@ -108,7 +108,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["unix_stream_connect"],
         since: None,
         remains: "",
-        tests: &["threats::sockets_as_root", "threats::sockets_as_user"],
+        tests: &["threats::sockets"],
         untested: "",
     },
     Threat {
@@ -144,7 +144,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["unix_stream_connect"],
         since: None,
         remains: "",
-        tests: &["threats::sockets_as_root", "threats::sockets_as_user"],
+        tests: &["threats::sockets"],
         untested: "",
     },
     Threat {
@@ -156,7 +156,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["unix_stream_connect"],
         since: None,
         remains: "",
-        tests: &["threats::sockets_as_root", "threats::sockets_as_user"],
+        tests: &["threats::sockets"],
         untested: "",
     },
     Threat {
@@ -168,7 +168,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["unix_stream_connect"],
         since: None,
         remains: "apt runs in the session, and its deletions are judged",
-        tests: &["threats::sockets_as_root", "threats::sockets_as_user"],
+        tests: &["threats::sockets"],
         untested: "",
     },
     Threat {
@@ -180,7 +180,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["socket_sendmsg", "socket_connect"],
         since: None,
         remains: "",
-        tests: &["threats::sockets_as_root", "threats::sockets_as_user"],
+        tests: &["threats::sockets"],
         untested: "",
     },
     Threat {
@@ -204,7 +204,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["unix_stream_connect", "unix_may_send"],
         since: None,
         remains: "",
-        tests: &["threats::sockets_as_root", "threats::sockets_as_user"],
+        tests: &["threats::sockets"],
         untested: "",
     },
     Threat {
@@ -252,7 +252,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["socket_connect"],
         since: None,
         remains: "",
-        tests: &["threats::sockets_as_root", "threats::sockets_as_user"],
+        tests: &["threats::sockets"],
         untested: "",
     },
     Threat {
@@ -264,7 +264,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["unix_stream_connect"],
         since: None,
         remains: "",
-        tests: &["threats::sockets_as_root", "threats::sockets_as_user"],
+        tests: &["threats::sockets"],
         untested: "",
     },
     Threat {
@@ -276,7 +276,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["unix_stream_connect"],
         since: None,
         remains: "",
-        tests: &["threats::sockets_as_root", "threats::sockets_as_user"],
+        tests: &["threats::sockets"],
         untested: "",
     },
     Threat {
@@ -288,7 +288,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["socket_connect"],
         since: None,
         remains: "",
-        tests: &["threats::sockets_as_root", "threats::sockets_as_user"],
+        tests: &["threats::sockets"],
         untested: "",
     },
 ];

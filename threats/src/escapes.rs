@@ -12,7 +12,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["file_open", "file_permission"],
         since: None,
         remains: "the label stays anyway",
-        tests: &["identity::the_label_stays", "threats::processes_as_root"],
+        tests: &["identity::the_label_stays", "threats::processes"],
         untested: "",
     },
     Threat {
@@ -84,7 +84,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["unix_stream_connect"],
         since: None,
         remains: "",
-        tests: &["threats::sockets_as_root", "threats::sockets_as_user"],
+        tests: &["threats::sockets"],
         untested: "",
     },
     Threat {
@@ -96,7 +96,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["inode_create", "inode_mkdir", "inode_rename"],
         since: None,
         remains: "",
-        tests: &["threats::machine_as_root", "threats::machine_as_user"],
+        tests: &["threats::machine"],
         untested: "",
     },
     Threat {
@@ -108,7 +108,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["socket_connect"],
         since: None,
         remains: "a machine in between is not seen",
-        tests: &["threats::sockets_as_root", "threats::sockets_as_user"],
+        tests: &["threats::sockets"],
         untested: "",
     },
     Threat {
@@ -120,7 +120,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["unix_stream_connect", "socket_connect"],
         since: None,
         remains: "",
-        tests: &["threats::sockets_as_root", "threats::sockets_as_user"],
+        tests: &["threats::sockets"],
         untested: "",
     },
     Threat {
@@ -132,11 +132,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["file_open", "unix_stream_connect"],
         since: None,
         remains: "what the session prints on its own terminal is read by a person",
-        tests: &[
-            "threats::machine_as_root",
-            "threats::terminals_as_root",
-            "threats::terminals_as_user",
-        ],
+        tests: &["threats::machine", "threats::terminals"],
         untested: "",
     },
     Threat {
@@ -148,7 +144,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["inode_create", "file_open"],
         since: None,
         remains: "any file of the repository that a person runs",
-        tests: &["threats::machine_as_root", "threats::machine_as_user"],
+        tests: &["threats::machine"],
         untested: "",
     },
     Threat {
@@ -184,7 +180,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["file_permission", "socket_sendmsg"],
         since: None,
         remains: "what the session is started with is handed to it on purpose",
-        tests: &["threats::terminals_as_root", "threats::terminals_as_user"],
+        tests: &["threats::terminals"],
         untested: "",
     },
     Threat {
@@ -196,7 +192,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["file_receive", "file_permission", "mmap_file"],
         since: None,
         remains: "",
-        tests: &["threats::terminals_as_root", "threats::terminals_as_user"],
+        tests: &["threats::terminals"],
         untested: "",
     },
     Threat {

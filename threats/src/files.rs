@@ -48,11 +48,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["inode_rename"],
         since: None,
         remains: "",
-        tests: &[
-            "delete::every_way_to_remove_a_file",
-            "threats::files_as_root",
-            "threats::files_as_user",
-        ],
+        tests: &["delete::every_way_to_remove_a_file", "threats::files"],
         untested: "",
     },
     Threat {
@@ -64,11 +60,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["inode_rename"],
         since: None,
         remains: "",
-        tests: &[
-            "delete::every_way_to_remove_a_file",
-            "threats::files_as_root",
-            "threats::files_as_user",
-        ],
+        tests: &["delete::every_way_to_remove_a_file", "threats::files"],
         untested: "",
     },
     Threat {
@@ -101,7 +93,7 @@ pub const THREATS: &[Threat] = &[
         ],
         since: None,
         remains: "",
-        tests: &["threats::machine_as_root"],
+        tests: &["threats::machine"],
         untested: "",
     },
     Threat {
@@ -113,7 +105,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["inode_link"],
         since: None,
         remains: "links that somebody else has made before into the workspace can be written there",
-        tests: &["threats::files_as_root", "threats::files_as_user"],
+        tests: &["threats::files"],
         untested: "",
     },
     Threat {
@@ -125,7 +117,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["inode_setattr", "file_open"],
         since: None,
         remains: "",
-        tests: &["threats::files_as_root", "threats::files_as_user"],
+        tests: &["threats::files"],
         untested: "",
     },
     Threat {
@@ -137,7 +129,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["file_open", "file_permission"],
         since: None,
         remains: "",
-        tests: &["threats::files_as_root", "threats::files_as_user"],
+        tests: &["threats::files"],
         untested: "",
     },
     Threat {
@@ -149,7 +141,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["file_open", "mmap_file"],
         since: None,
         remains: "",
-        tests: &["threats::files_as_root", "threats::files_as_user"],
+        tests: &["threats::files"],
         untested: "",
     },
     Threat {
@@ -161,7 +153,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["file_open", "file_permission"],
         since: None,
         remains: "",
-        tests: &["threats::files_as_root", "threats::files_as_user"],
+        tests: &["threats::files"],
         untested: "",
     },
     Threat {
@@ -197,7 +189,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["file_ioctl", "file_ioctl_compat", "inode_file_setattr"],
         since: None,
         remains: "",
-        tests: &["threats::files_as_root", "threats::files_as_user"],
+        tests: &["threats::files"],
         untested: "",
     },
     Threat {
@@ -209,7 +201,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["inode_setattr"],
         since: None,
         remains: "",
-        tests: &["threats::files_as_root", "threats::files_as_user"],
+        tests: &["threats::files"],
         untested: "",
     },
     Threat {
@@ -226,7 +218,7 @@ pub const THREATS: &[Threat] = &[
         ],
         since: None,
         remains: "",
-        tests: &["threats::files_as_root", "threats::files_as_user"],
+        tests: &["threats::files"],
         untested: "",
     },
     Threat {
@@ -238,7 +230,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["file_open", "inode_setattr", "capable"],
         since: None,
         remains: "",
-        tests: &["threats::files_as_root"],
+        tests: &["threats::files"],
         untested: "",
     },
     Threat {
@@ -250,7 +242,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["file_ioctl", "file_ioctl_compat", "capable"],
         since: None,
         remains: "",
-        tests: &["threats::mounts_as_root"],
+        tests: &["threats::mounts"],
         untested: "",
     },
     Threat {
@@ -262,7 +254,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["file_ioctl", "file_ioctl_compat", "capable"],
         since: None,
         remains: "",
-        tests: &["threats::mounts_as_root"],
+        tests: &["threats::mounts"],
         untested: "",
     },
     Threat {
@@ -274,7 +266,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["file_ioctl", "file_ioctl_compat", "capable"],
         since: None,
         remains: "",
-        tests: &["threats::machine_as_root", "threats::mounts_as_root"],
+        tests: &["threats::machine", "threats::mounts"],
         untested: "",
     },
     Threat {
@@ -286,7 +278,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["inode_rename"],
         since: None,
         remains: "",
-        tests: &["threats::files_as_root", "threats::files_as_user"],
+        tests: &["threats::files"],
         untested: "",
     },
     Threat {
@@ -298,7 +290,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["file_open", "inode_setattr"],
         since: None,
         remains: "",
-        tests: &["threats::files_as_root", "threats::files_as_user"],
+        tests: &["threats::files"],
         untested: "",
     },
     Threat {
@@ -346,7 +338,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["inode_create"],
         since: None,
         remains: "",
-        tests: &["threats::machine_as_root"],
+        tests: &["threats::machine"],
         untested: "",
     },
     Threat {
@@ -370,11 +362,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["inode_unlink", "d_instantiate"],
         since: None,
         remains: "only what the session has made itself may go",
-        tests: &[
-            "delete::what_may_go_and_what_may_not",
-            "threats::files_as_root",
-            "threats::files_as_user",
-        ],
+        tests: &["delete::what_may_go_and_what_may_not", "threats::files"],
         untested: "",
     },
     Threat {
@@ -386,11 +374,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["file_open", "inode_unlink", "inode_rename", "inode_link"],
         since: None,
         remains: "",
-        tests: &[
-            "delete::every_way_to_remove_a_file",
-            "threats::files_as_root",
-            "threats::files_as_user",
-        ],
+        tests: &["delete::every_way_to_remove_a_file", "threats::files"],
         untested: "",
     },
 ];

@@ -12,7 +12,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["capable"],
         since: None,
         remains: "",
-        tests: &["threats::machine_as_root"],
+        tests: &["threats::machine"],
         untested: "",
     },
     Threat {
@@ -24,7 +24,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["capable"],
         since: None,
         remains: "",
-        tests: &["threats::machine_as_root"],
+        tests: &["threats::machine"],
         untested: "",
     },
     Threat {
@@ -36,7 +36,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["capable"],
         since: None,
         remains: "",
-        tests: &["threats::machine_as_root"],
+        tests: &["threats::machine"],
         untested: "",
     },
     Threat {
@@ -48,7 +48,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["capable"],
         since: None,
         remains: "",
-        tests: &["threats::machine_as_root"],
+        tests: &["threats::machine"],
         untested: "",
     },
     Threat {
@@ -60,7 +60,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["capable", "file_open"],
         since: None,
         remains: "",
-        tests: &["threats::machine_as_root", "threats::machine_as_user"],
+        tests: &["threats::machine"],
         untested: "",
     },
     Threat {
@@ -72,7 +72,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["file_open", "file_permission"],
         since: None,
         remains: "",
-        tests: &["threats::machine_as_root"],
+        tests: &["threats::machine"],
         untested: "",
     },
     Threat {
@@ -84,7 +84,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["file_open", "file_permission"],
         since: None,
         remains: "",
-        tests: &["threats::machine_as_root"],
+        tests: &["threats::machine"],
         untested: "",
     },
     Threat {
@@ -96,7 +96,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["file_open", "file_permission"],
         since: None,
         remains: "",
-        tests: &["threats::machine_as_root"],
+        tests: &["threats::machine"],
         untested: "",
     },
     Threat {
@@ -108,7 +108,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["settime", "capable"],
         since: None,
         remains: "",
-        tests: &["threats::machine_as_root", "threats::machine_as_user"],
+        tests: &["threats::machine"],
         untested: "",
     },
     Threat {
@@ -120,7 +120,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["capable"],
         since: None,
         remains: "",
-        tests: &["threats::machine_as_root", "threats::machine_as_user"],
+        tests: &["threats::machine"],
         untested: "",
     },
     Threat {
@@ -132,7 +132,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["file_open", "file_permission"],
         since: None,
         remains: "",
-        tests: &["threats::machine_as_root"],
+        tests: &["threats::machine"],
         untested: "",
     },
     Threat {
@@ -144,7 +144,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["file_open", "file_permission"],
         since: None,
         remains: "",
-        tests: &["threats::machine_as_root"],
+        tests: &["threats::machine"],
         untested: "",
     },
     Threat {
@@ -156,7 +156,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["file_open", "file_permission"],
         since: None,
         remains: "",
-        tests: &["threats::machine_as_root"],
+        tests: &["threats::machine"],
         untested: "",
     },
     Threat {
@@ -168,7 +168,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["file_open", "file_permission"],
         since: None,
         remains: "",
-        tests: &["threats::machine_as_root"],
+        tests: &["threats::machine"],
         untested: "",
     },
     Threat {
@@ -180,7 +180,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["inode_create", "file_open"],
         since: None,
         remains: "what is there already is protected like any file",
-        tests: &["threats::machine_as_root"],
+        tests: &["threats::machine"],
         untested: "",
     },
     Threat {
@@ -216,11 +216,7 @@ pub const THREATS: &[Threat] = &[
         programs: &[],
         since: None,
         remains: "",
-        tests: &[
-            "identity::the_label_stays",
-            "threats::machine_as_root",
-            "threats::machine_as_user",
-        ],
+        tests: &["identity::the_label_stays", "threats::machine"],
         untested: "",
     },
     Threat {

@@ -120,7 +120,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["file_open", "file_permission", "perf_event_open", "capable"],
         since: None,
         remains: "",
-        tests: &["threats::machine_as_root"],
+        tests: &["threats::machine"],
         untested: "",
     },
     Threat {
@@ -144,7 +144,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["ipc_permission", "mmap_file"],
         since: None,
         remains: "",
-        tests: &["threats::processes_as_root", "threats::processes_as_user"],
+        tests: &["threats::processes"],
         untested: "",
     },
     Threat {
@@ -156,7 +156,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["file_open", "file_permission", "mmap_file"],
         since: None,
         remains: "",
-        tests: &["threats::files_as_root"],
+        tests: &["threats::files"],
         untested: "",
     },
     Threat {
@@ -168,7 +168,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["inode_create"],
         since: None,
         remains: "",
-        tests: &["threats::machine_as_root"],
+        tests: &["threats::machine"],
         untested: "",
     },
     Threat {
@@ -180,7 +180,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["file_open", "file_permission"],
         since: None,
         remains: "",
-        tests: &["threats::machine_as_root"],
+        tests: &["threats::machine"],
         untested: "",
     },
 ];

@@ -12,7 +12,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["sb_umount", "capable"],
         since: None,
         remains: "",
-        tests: &["threats::mounts_as_root"],
+        tests: &["threats::mounts"],
         untested: "",
     },
     Threat {
@@ -24,7 +24,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["sb_mount", "capable"],
         since: None,
         remains: "",
-        tests: &["threats::mounts_as_root", "threats::mounts_as_user"],
+        tests: &["threats::mounts"],
         untested: "",
     },
     Threat {
@@ -36,7 +36,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["sb_mount", "capable"],
         since: None,
         remains: "",
-        tests: &["threats::mounts_as_root"],
+        tests: &["threats::mounts"],
         untested: "",
     },
     Threat {
@@ -48,7 +48,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["capable"],
         since: Some((5, 12)),
         remains: "",
-        tests: &["threats::mounts_as_root"],
+        tests: &["threats::mounts"],
         untested: "",
     },
     Threat {
@@ -60,7 +60,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["move_mount", "capable"],
         since: Some((5, 2)),
         remains: "",
-        tests: &["threats::mounts_as_root"],
+        tests: &["threats::mounts"],
         untested: "",
     },
     Threat {
@@ -71,7 +71,7 @@ pub const THREATS: &[Threat] = &[
         stopped: Stopped::Operation("mount"),
         programs: &["capable"],
         since: None,
-        remains: "",
+        remains: "the test is about chroot: the test machine's own root cannot be exchanged",
         tests: &["delete::every_way_to_remove_a_file"],
         untested: "",
     },
@@ -84,7 +84,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["sb_mount", "capable"],
         since: None,
         remains: "",
-        tests: &["threats::mounts_as_root"],
+        tests: &["threats::mounts"],
         untested: "",
     },
     Threat {
@@ -96,7 +96,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["file_open"],
         since: None,
         remains: "",
-        tests: &["threats::machine_as_root", "threats::machine_as_user"],
+        tests: &["threats::machine"],
         untested: "",
     },
     Threat {
@@ -108,7 +108,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["inode_mknod", "file_open"],
         since: None,
         remains: "",
-        tests: &["threats::machine_as_root", "threats::machine_as_user"],
+        tests: &["threats::machine"],
         untested: "",
     },
     Threat {
@@ -120,7 +120,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["file_open"],
         since: None,
         remains: "",
-        tests: &["threats::machine_as_root", "threats::machine_as_user"],
+        tests: &["threats::machine"],
         untested: "",
     },
     Threat {
@@ -156,7 +156,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["file_open", "file_permission"],
         since: None,
         remains: "",
-        tests: &["threats::machine_as_root"],
+        tests: &["threats::machine"],
         untested: "",
     },
     Threat {
@@ -180,7 +180,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["capable"],
         since: None,
         remains: "",
-        tests: &["threats::processes_as_root"],
+        tests: &["threats::processes"],
         untested: "",
     },
     Threat {
@@ -192,7 +192,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["file_open"],
         since: None,
         remains: "",
-        tests: &["threats::machine_as_root"],
+        tests: &["threats::machine"],
         untested: "",
     },
     Threat {
@@ -204,7 +204,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["sb_mount", "capable"],
         since: None,
         remains: "",
-        tests: &["threats::mounts_as_root"],
+        tests: &["threats::mounts"],
         untested: "",
     },
     Threat {

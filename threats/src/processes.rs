@@ -12,7 +12,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["file_open", "file_permission"],
         since: None,
         remains: "",
-        tests: &["threats::processes_as_root", "threats::processes_as_user"],
+        tests: &["threats::processes"],
         untested: "",
     },
     Threat {
@@ -24,7 +24,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["task_setrlimit"],
         since: None,
         remains: "",
-        tests: &["threats::processes_as_root", "threats::processes_as_user"],
+        tests: &["threats::processes"],
         untested: "",
     },
     Threat {
@@ -36,7 +36,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["task_setnice", "task_setscheduler"],
         since: None,
         remains: "",
-        tests: &["threats::processes_as_root", "threats::processes_as_user"],
+        tests: &["threats::processes"],
         untested: "",
     },
     Threat {
@@ -48,7 +48,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["task_setscheduler", "task_setnice", "capable"],
         since: None,
         remains: "",
-        tests: &["threats::processes_as_root", "threats::processes_as_user"],
+        tests: &["threats::processes"],
         untested: "",
     },
     Threat {
@@ -60,7 +60,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["task_setioprio"],
         since: None,
         remains: "",
-        tests: &["threats::processes_as_root", "threats::processes_as_user"],
+        tests: &["threats::processes"],
         untested: "",
     },
     Threat {
@@ -72,7 +72,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["file_open", "file_permission", "task_to_inode"],
         since: None,
         remains: "",
-        tests: &["threats::processes_as_root", "threats::processes_as_user"],
+        tests: &["threats::processes"],
         untested: "",
     },
     Threat {
@@ -84,7 +84,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["file_open", "file_permission", "task_to_inode"],
         since: None,
         remains: "",
-        tests: &["threats::processes_as_root", "threats::processes_as_user"],
+        tests: &["threats::processes"],
         untested: "",
     },
     Threat {
@@ -96,7 +96,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["file_open", "file_permission"],
         since: None,
         remains: "",
-        tests: &["threats::processes_as_root", "threats::processes_as_user"],
+        tests: &["threats::processes"],
         untested: "",
     },
     Threat {
@@ -108,7 +108,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["task_alloc"],
         since: Some((5, 7)),
         remains: "the label stays wherever it is",
-        tests: &["identity::the_label_stays", "threats::processes_as_root"],
+        tests: &["identity::the_label_stays", "threats::processes"],
         untested: "",
     },
     Threat {
@@ -134,8 +134,7 @@ pub const THREATS: &[Threat] = &[
         remains: "",
         tests: &[
             "trace::every_way_to_get_hold_of_a_process",
-            "threats::processes_as_root",
-            "threats::processes_as_user",
+            "threats::processes",
         ],
         untested: "",
     },
@@ -148,7 +147,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["capable"],
         since: None,
         remains: "",
-        tests: &["threats::machine_as_root", "threats::machine_as_user"],
+        tests: &["threats::machine"],
         untested: "",
     },
     Threat {
@@ -160,7 +159,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["file_open", "file_permission"],
         since: None,
         remains: "",
-        tests: &["threats::machine_as_root", "threats::machine_as_user"],
+        tests: &["threats::machine"],
         untested: "",
     },
     Threat {
@@ -184,7 +183,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["file_open", "file_permission"],
         since: None,
         remains: "",
-        tests: &["threats::machine_as_root"],
+        tests: &["threats::machine"],
         untested: "",
     },
     Threat {
@@ -196,7 +195,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["ipc_permission"],
         since: None,
         remains: "memory that a process shares by itself can be written by all who share it",
-        tests: &["threats::processes_as_root", "threats::processes_as_user"],
+        tests: &["threats::processes"],
         untested: "",
     },
     Threat {
@@ -225,7 +224,7 @@ pub const THREATS: &[Threat] = &[
         ],
         since: None,
         remains: "POSIX queues and shared memory are files in /dev/mqueue and /dev/shm, which the default policy treats as temporary files",
-        tests: &["threats::processes_as_root", "threats::processes_as_user"],
+        tests: &["threats::processes"],
         untested: "",
     },
     Threat {
@@ -249,7 +248,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["file_lock"],
         since: None,
         remains: "",
-        tests: &["threats::processes_as_root", "threats::processes_as_user"],
+        tests: &["threats::processes"],
         untested: "",
     },
     Threat {
@@ -261,7 +260,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["capable"],
         since: None,
         remains: "",
-        tests: &["threats::processes_as_root"],
+        tests: &["threats::processes"],
         untested: "",
     },
     Threat {

@@ -156,7 +156,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["file_open", "file_permission"],
         since: Some((5, 14)),
         remains: "",
-        tests: &["threats::processes_as_root", "threats::processes_as_user"],
+        tests: &["threats::processes"],
         untested: "",
     },
     Threat {
@@ -204,7 +204,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["file_receive", "file_permission"],
         since: None,
         remains: "a process that the session itself put on a terminal is the session's",
-        tests: &["threats::terminals_as_root", "threats::terminals_as_user"],
+        tests: &["threats::terminals"],
         untested: "",
     },
     Threat {
@@ -216,7 +216,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["file_receive", "file_ioctl", "file_ioctl_compat"],
         since: None,
         remains: "",
-        tests: &["threats::terminals_as_root", "threats::terminals_as_user"],
+        tests: &["threats::terminals"],
         untested: "",
     },
     Threat {
@@ -228,12 +228,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["file_open", "file_ioctl", "file_ioctl_compat"],
         since: None,
         remains: "",
-        tests: &[
-            "threats::machine_as_root",
-            "threats::machine_as_user",
-            "threats::terminals_as_root",
-            "threats::terminals_as_user",
-        ],
+        tests: &["threats::machine", "threats::terminals"],
         untested: "",
     },
     Threat {
@@ -245,7 +240,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["file_open", "file_ioctl", "file_ioctl_compat"],
         since: None,
         remains: "",
-        tests: &["threats::terminals_as_root"],
+        tests: &["threats::terminals"],
         untested: "",
     },
     Threat {
@@ -269,7 +264,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["capable"],
         since: None,
         remains: "",
-        tests: &["threats::machine_as_root"],
+        tests: &["threats::machine"],
         untested: "",
     },
     Threat {
@@ -281,7 +276,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["file_open", "file_permission"],
         since: None,
         remains: "a BREAK on a serial console is as good; consoles are devices that a session can't open",
-        tests: &["threats::machine_as_root"],
+        tests: &["threats::machine"],
         untested: "",
     },
     Threat {
@@ -293,7 +288,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["perf_event_open", "capable"],
         since: Some((5, 13)),
         remains: "",
-        tests: &["threats::machine_as_root"],
+        tests: &["threats::machine"],
         untested: "",
     },
     Threat {
@@ -305,7 +300,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["capable"],
         since: None,
         remains: "Debian's 6.1 kernel is built without it",
-        tests: &["threats::machine_as_root"],
+        tests: &["threats::machine"],
         untested: "",
     },
     Threat {
@@ -317,7 +312,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["bpf", "capable"],
         since: None,
         remains: "",
-        tests: &["threats::engine_as_root"],
+        tests: &["threats::engine"],
         untested: "",
     },
     Threat {

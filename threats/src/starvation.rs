@@ -12,7 +12,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["file_open", "file_permission"],
         since: None,
         remains: "",
-        tests: &["threats::processes_as_root", "threats::processes_as_user"],
+        tests: &["threats::processes"],
         untested: "",
     },
     Threat {
@@ -36,7 +36,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["file_open", "file_permission", "capable"],
         since: None,
         remains: "",
-        tests: &["threats::processes_as_root"],
+        tests: &["threats::processes"],
         untested: "",
     },
     Threat {
@@ -108,7 +108,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["capable"],
         since: None,
         remains: "",
-        tests: &["threats::processes_as_root"],
+        tests: &["threats::processes"],
         untested: "",
     },
     Threat {

@@ -429,16 +429,17 @@ pub const ROWS: &[Row] = &[
     .twin(),
     both("E10", "the user's file in the workspace", |s| {
         // Where the agent was put to work it may change what it finds.
-        let path = "/srv/work-files/given";
-        fs::create_dir_all("/srv/work-files")?;
-        fs::write(path, "before")?;
-        chown("/srv/work-files", Some(s.uid), Some(s.uid))?;
-        chown(path, Some(s.uid), Some(s.uid))?;
-        Ok(write(path, "behind")
-            .then(libc::SYS_chmod, &[&string(path), &0o600])
-            .then(libc::SYS_truncate, &[&string(path), &3])
+        let workspace = s.workspace();
+        let path = format!("{workspace}/given");
+        fs::create_dir_all(&workspace)?;
+        fs::write(&path, "before")?;
+        chown(&workspace, Some(s.uid), Some(s.uid))?;
+        chown(&path, Some(s.uid), Some(s.uid))?;
+        Ok(write(&path, "behind")
+            .then(libc::SYS_chmod, &[&string(&path), &0o600])
+            .then(libc::SYS_truncate, &[&string(&path), &3])
             .scene()
-            .shows(move || fs::read(path).is_ok_and(|text| text == b"beh")))
+            .shows(move || fs::read(&path).is_ok_and(|text| text == b"beh")))
     })
     .twin(),
     both("E10", "reading what is not its own", |s| {

@@ -21,7 +21,7 @@ mod terminals;
 
 use std::path::Path;
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use nix::errno::Errno;
 
 use crate::boot::Boot;
@@ -148,6 +148,7 @@ impl Row {
 
 /// Rows that are tried together.
 struct Group {
+    /// The test that tries them.
     name: &'static str,
     rows: &'static [&'static [Row]],
     /// On which file systems: kind and directory.
@@ -161,33 +162,19 @@ const HERE: &[(&str, &str)] = &[("tmpfs", "/srv")];
 const DISKS: &[(&str, &str)] = &[("tmpfs", "/srv"), ("ext4", "/mnt/ext4")];
 
 macro_rules! groups {
-    ($($group:ident in $places:ident: $($file:ident)+;)*) => {
-        /// A test for each group and user.
-        pub const TESTS: &[Test] = &[$(
-            enforcing(
-                concat!("threats::", stringify!($group), "_as_root"),
-                |context| run(&Group { name: stringify!($group), rows: &[$($file::ROWS),+], places: $places }, 0, context),
-            ),
-            enforcing(
-                concat!("threats::", stringify!($group), "_as_user"),
-                |context| run(&Group { name: stringify!($group), rows: &[$($file::ROWS),+], places: $places }, AGENT, context),
-            ),
-        )*];
+    ($($name:ident in $places:ident: $($file:ident)+;)*) => {
+        const GROUPS: &[Group] = &[$(Group {
+            name: concat!("threats::", stringify!($name)),
+            rows: &[$($file::ROWS),+],
+            places: $places,
+        }),*];
 
-        /// Every row with its test: the number in the catalogue, the test's name.
-        pub fn rows() -> impl Iterator<Item = (&'static str, String)> {
-            [$((stringify!($group), &[$($file::ROWS),+][..])),*]
-                .into_iter()
-                .flat_map(|(group, files)| files.iter().copied().flatten().map(move |row| (group, row)))
-                .flat_map(|(group, row)| {
-                    let users: &[&str] = match row.who {
-                        Who::Root => &["root"],
-                        Who::User => &["user"],
-                        Who::Both => &["root", "user"],
-                    };
-                    users.iter().map(move |user| (row.id, format!("threats::{group}_as_{user}")))
-                })
-        }
+        /// A test for each group: it starts guard once, which takes longer than all its rows.
+        pub const TESTS: &[Test] = &[$(
+            enforcing(concat!("threats::", stringify!($name)), |context| {
+                run(concat!("threats::", stringify!($name)), context)
+            }),
+        )*];
     };
 }
 
@@ -201,66 +188,87 @@ groups! {
     engine in HERE: engine;
 }
 
+/// Every row's number in the catalogue, with the name of its test.
+pub fn rows() -> impl Iterator<Item = (&'static str, &'static str)> {
+    GROUPS.iter().flat_map(|group| {
+        let rows = group.rows.iter().copied().flatten();
+        rows.map(|row| (row.id, group.name))
+    })
+}
+
+/// The attackers: user, name.
+const ATTACKERS: [(u32, &str); 2] = [(0, "root"), (AGENT, "user")];
+
 /// Runs a group's rows, first free, then in a session.
-fn run(group: &Group, uid: u32, context: &Context) -> anyhow::Result<()> {
+fn run(name: &str, context: &Context) -> anyhow::Result<()> {
     let mut cases = Cases::default();
+    let group = GROUPS
+        .iter()
+        .find(|group| group.name == name)
+        .context("there is no such group")?;
     ensure!(!guard::is_pinned(), "guard is there already");
     std::fs::create_dir_all(HERE[0].1)?;
-    for &(kind, place) in group.places {
+    for (uid, who) in ATTACKERS {
         let mut free = Agent::free(uid)?;
-        for row in group.rows(uid, context.boot, kind) {
+        for (row, kind, place) in group.tried_by(uid, context.boot) {
             cases.run(
-                format_args!("without guard, {kind}: {} {}", row.id, row.name),
-                || succeeds(row, uid, &mut free, place),
+                format_args!("without guard, {who}, {kind}: {} {}", row.id, row.name),
+                || succeeds(row, &mut free, place),
             );
         }
     }
     let _server = Server::start()?;
-    let mut guarded = Agent::guarded(group.name, uid)?;
-    for &(kind, place) in group.places {
-        for row in group.rows(uid, context.boot, kind) {
+    for (uid, who) in ATTACKERS {
+        let mut guarded = Agent::guarded(who, uid)?;
+        for (row, kind, place) in group.tried_by(uid, context.boot) {
             cases.run(
-                format_args!("in a session, {kind}: {} {}", row.id, row.name),
+                format_args!("session of {who}, {kind}: {} {}", row.id, row.name),
                 || match row.outcome {
-                    Outcome::Works => succeeds(row, uid, &mut guarded, place),
-                    _ => fails(row, uid, &mut guarded, place),
+                    Outcome::Works => succeeds(row, &mut guarded, place),
+                    _ => fails(row, &mut guarded, place),
                 },
             );
         }
+        cases.run(format_args!("session of {who}: it goes on"), || {
+            let session = guard::session(who)?;
+            ensure!(session["errors"] == 0, "{session}");
+            Ok(())
+        });
     }
-    cases.run("the session goes on", || {
-        let counted = guard::session(group.name)?;
-        ensure!(counted["errors"] == 0, "{counted}");
-        Ok(())
-    });
     cases.finish()
 }
 
 impl Group {
-    fn rows(&self, uid: u32, boot: Boot, kind: &'static str) -> impl Iterator<Item = &'static Row> {
-        self.rows
-            .iter()
-            .copied()
-            .flatten()
-            .filter(move |row| row.is_for(uid, boot, kind))
+    /// The rows that a user tries on a kernel, with the kind of file system and where it is.
+    fn tried_by(
+        &self,
+        uid: u32,
+        boot: Boot,
+    ) -> impl Iterator<Item = (&'static Row, &'static str, &'static str)> {
+        self.places.iter().flat_map(move |&(kind, place)| {
+            let rows = self.rows.iter().copied().flatten();
+            rows.filter(move |row| row.is_for(uid, boot, kind))
+                .map(move |row| (row, kind, place))
+        })
     }
 }
 
-fn set(row: &Row, uid: u32, agent: &mut Agent, place: &'static str) -> anyhow::Result<Scene> {
+fn set(row: &Row, agent: &mut Agent, place: &'static str) -> anyhow::Result<Scene> {
     ensure!(Path::new(place).is_dir(), "{place} is not there");
+    let uid = agent.uid;
     (row.scene)(&mut Stage { uid, agent, place })
 }
 
-fn succeeds(row: &Row, uid: u32, agent: &mut Agent, place: &'static str) -> anyhow::Result<()> {
-    let mut scene = set(row, uid, agent, place)?;
+fn succeeds(row: &Row, agent: &mut Agent, place: &'static str) -> anyhow::Result<()> {
+    let mut scene = set(row, agent, place)?;
     let result = scene.make(agent)?;
     ensure!(result.is_ok(), "it failed: {result:?}");
     ensure!(scene.does_show(), "it does not show: {result:?}");
     Ok(())
 }
 
-fn fails(row: &Row, uid: u32, agent: &mut Agent, place: &'static str) -> anyhow::Result<()> {
-    let mut scene = set(row, uid, agent, place)?;
+fn fails(row: &Row, agent: &mut Agent, place: &'static str) -> anyhow::Result<()> {
+    let mut scene = set(row, agent, place)?;
     let result = scene.make(agent)?;
     ensure!(
         !scene.is_harmed(),

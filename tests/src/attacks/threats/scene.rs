@@ -201,6 +201,12 @@ pub fn fresh() -> u32 {
 }
 
 impl Stage<'_> {
+    /// The session's workspace, or what will be one.
+    pub fn workspace(&self) -> String {
+        let who = if self.uid == 0 { "root" } else { "user" };
+        format!("/srv/work-{who}")
+    }
+
     /// A process to be attacked.
     pub fn victim(&self) -> anyhow::Result<Victim> {
         Victim::spawn(Kind::Plain, self.uid)
