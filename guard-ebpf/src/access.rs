@@ -7,7 +7,9 @@
 use core::ffi::c_void;
 
 use aya_ebpf::EbpfContext;
-use aya_ebpf::helpers::generated::{bpf_get_current_task_btf, bpf_probe_read_kernel};
+use aya_ebpf::helpers::generated::{
+    bpf_get_current_task_btf, bpf_probe_read_kernel, bpf_skc_to_unix_sock,
+};
 use guard_ebpf::abi::COMM_LEN;
 use guard_ebpf::kernel::{FIELD_COUNT, Field, MAX_ARGUMENTS, POISON, PROGRAM_COUNT, ProgramId};
 
@@ -37,7 +39,7 @@ fn constant(value: &'static u32) -> u32 {
 
 /// Reads eight bytes of kernel memory, as a number that the verifier knows nothing of.
 #[inline(always)]
-fn untyped(address: *const u8) -> u64 {
+pub fn untyped(address: *const u8) -> u64 {
     let mut value = 0_u64;
     // SAFETY: the destination is as long as said; the helper checks the source, and leaves
     // zero when it cannot be read.
@@ -60,7 +62,7 @@ pub fn forget(value: u32) -> u32 {
 
 /// See [`forget`]; also for pointers, which become numbers.
 #[inline(always)]
-fn forgotten(value: u64) -> u64 {
+pub fn forgotten(value: u64) -> u64 {
     let mut place = value;
     // SAFETY: adds zero to a number on the stack. After an atomic instruction the verifier
     // takes what stands there for anything.
@@ -259,6 +261,50 @@ structure! {
     /// `struct inode`.
     Inode
 }
+structure! {
+    /// `struct path`.
+    Path
+}
+structure! {
+    /// `struct vfsmount`.
+    Mount
+}
+structure! {
+    /// `struct iattr`.
+    Attributes
+}
+structure! {
+    /// `struct user_namespace`.
+    UserNamespace
+}
+structure! {
+    /// `struct nsproxy`.
+    Namespaces
+}
+structure! {
+    /// `struct mnt_namespace`.
+    MountNamespace
+}
+structure! {
+    /// `struct socket`.
+    Socket
+}
+structure! {
+    /// `struct sock`.
+    Sock
+}
+structure! {
+    /// `struct unix_sock`.
+    UnixSock
+}
+structure! {
+    /// `struct msghdr`.
+    Message
+}
+structure! {
+    /// `struct kern_ipc_perm`.
+    IpcObject
+}
 
 impl Task {
     /// The task that runs.
@@ -337,6 +383,35 @@ impl Task {
     }
 }
 
+impl Task {
+    /// Whether it lives in a mount namespace that belongs to the machine: one whose user
+    /// namespace is the first. In all others the kernel itself keeps what is mounted from
+    /// being seen outside.
+    #[inline(always)]
+    pub fn mounts_for_all(self) -> bool {
+        let Some(namespaces) = Namespaces::from_pointer(self.read(Field::TaskNamespaces)) else {
+            return true;
+        };
+        let mount = MountNamespace(namespaces.read(Field::NamespacesMount));
+        UserNamespace(mount.read(Field::MountNamespaceUser)).is_first()
+    }
+
+    /// The address of its network namespace; 0 for a task that is about to end.
+    #[inline(always)]
+    pub fn network(self) -> u64 {
+        Namespaces::from_pointer(self.read(Field::TaskNamespaces))
+            .map_or(0, |namespaces| namespaces.read(Field::NamespacesNet))
+    }
+}
+
+impl UserNamespace {
+    /// Whether it is the first, whose capabilities hold for the whole machine.
+    #[inline(always)]
+    pub fn is_first(self) -> bool {
+        self.read::<u32>(Field::UserNamespaceLevel) == 0
+    }
+}
+
 impl Cgroup {
     /// Its node in cgroupfs.
     #[inline(always)]
@@ -366,6 +441,30 @@ impl KernfsNode {
     }
 }
 
+impl Path {
+    /// What it leads to.
+    #[inline(always)]
+    pub fn dentry(self) -> Option<Dentry> {
+        Dentry::from_pointer(self.read(Field::PathDentry))
+    }
+}
+
+impl Mount {
+    /// Its root: where the file system begins that it shows.
+    #[inline(always)]
+    pub fn root(self) -> Dentry {
+        Dentry(self.read(Field::MountRoot))
+    }
+}
+
+impl Attributes {
+    /// Which attributes are to change (`ATTR_…`).
+    #[inline(always)]
+    pub fn valid(self) -> u32 {
+        self.read(Field::AttributesValid)
+    }
+}
+
 impl File {
     /// The file's dentry.
     #[inline(always)]
@@ -378,6 +477,24 @@ impl File {
                     .cast(),
             )
         })
+    }
+
+    /// Its inode: of a block device the device's, not the node's.
+    #[inline(always)]
+    pub fn inode(self) -> Option<Inode> {
+        Inode::from_pointer(self.read(Field::FileInode))
+    }
+
+    /// How it was opened (`FMODE_…`).
+    #[inline(always)]
+    pub fn mode(self) -> u32 {
+        self.read(Field::FileMode)
+    }
+
+    /// What was asked for when it was opened (`O_…`).
+    #[inline(always)]
+    pub fn flags(self) -> u32 {
+        self.read(Field::FileFlags)
     }
 }
 
@@ -397,6 +514,22 @@ impl FileOwner {
 }
 
 impl Dentry {
+    /// The first eight bytes of its name. Names are aligned, and not shorter in memory.
+    #[inline(always)]
+    pub fn name_word(self) -> u64 {
+        untyped(self.name() as *const u8)
+    }
+
+    /// The hash and the length of its name.
+    #[inline(always)]
+    pub fn name_hash(self) -> u64 {
+        // SAFETY: only the address is computed; the helper checks what it reads.
+        untyped(unsafe {
+            self.embedded(Field::DentryName)
+                .add(offset(Field::QstrHash))
+        })
+    }
+
     /// The directory above; the root is its own.
     #[inline(always)]
     pub fn parent(self) -> Self {
@@ -452,6 +585,14 @@ impl SuperBlock {
     pub fn root(self) -> Dentry {
         Dentry(self.read(Field::SbRoot))
     }
+
+    /// Whether it is the kernel's own and nowhere mounted: pipes, sockets, anonymous memory.
+    #[inline(always)]
+    pub fn is_nowhere(self) -> bool {
+        /// `SB_KERNMOUNT` and `SB_NOUSER`.
+        const INTERNAL: u64 = 1 << 22 | 1 << 31;
+        self.read::<u64>(Field::SbFlags) & INTERNAL != 0
+    }
 }
 
 impl Inode {
@@ -464,6 +605,161 @@ impl Inode {
     /// Whether it is a directory (`S_ISDIR`).
     #[inline(always)]
     pub fn is_directory(self) -> bool {
-        self.read::<u16>(Field::InodeMode) & 0o170_000 == 0o040_000
+        self.kind() == S_IFDIR
+    }
+
+    /// What kind of file it is (`S_IF…`).
+    #[inline(always)]
+    pub fn kind(self) -> u16 {
+        self.read::<u16>(Field::InodeMode) & 0o170_000
+    }
+
+    /// The number of the device that it stands for, `major << 20 | minor`.
+    #[inline(always)]
+    pub fn device(self) -> u32 {
+        self.read(Field::InodeDevice)
+    }
+
+    /// For an inode of procfs, the address of the `struct pid` of the process that it shows; 0
+    /// for files of the whole machine.
+    #[inline(always)]
+    pub fn process(self) -> u64 {
+        let begin = self.address() - offset(Field::ProcInodeInode) as u64;
+        untyped((begin + offset(Field::ProcInodePid) as u64) as *const u8)
     }
 }
+
+impl Socket {
+    /// The protocol's side of it.
+    #[inline(always)]
+    pub fn sock(self) -> Option<Sock> {
+        Sock::from_pointer(self.read(Field::SocketSock))
+    }
+
+    /// Its type (`SOCK_…`).
+    #[inline(always)]
+    pub fn kind(self) -> u16 {
+        self.read(Field::SocketType)
+    }
+}
+
+impl Sock {
+    #[inline(always)]
+    fn common<T: Copy>(self, field: Field) -> T {
+        // SAFETY: as in `read`: `__sk_common` is embedded.
+        unsafe {
+            core::ptr::read_volatile(self.0.add(offset(Field::SockCommon) + offset(field)).cast())
+        }
+    }
+
+    /// Its address family (`AF_…`).
+    #[inline(always)]
+    pub fn family(self) -> u16 {
+        self.common(Field::SockFamily)
+    }
+
+    /// Its port, in the host's order.
+    #[inline(always)]
+    pub fn port(self) -> u16 {
+        self.common(Field::SockPort)
+    }
+
+    /// The address of its network namespace.
+    #[inline(always)]
+    pub fn network(self) -> u64 {
+        self.common(Field::SockNet)
+    }
+
+    /// The IPv4 address that it is bound to, as it stands in memory.
+    #[inline(always)]
+    pub fn address4(self) -> u32 {
+        self.common(Field::SockAddress4)
+    }
+
+    /// The IPv6 address that it is bound to, as it stands in memory.
+    #[inline(always)]
+    pub fn address6(self) -> [u64; 2] {
+        let place = self.common_place(Field::SockAddress6);
+        [untyped(place), untyped(place.wrapping_add(8))]
+    }
+
+    /// Whether it is one of IPv6 that does not take IPv4 too.
+    #[inline(always)]
+    pub fn is_only_ipv6(self) -> bool {
+        // The flags share the byte behind the state: `skc_reuse` (4 bits), `skc_reuseport`,
+        // `skc_ipv6only`, … (since 3.12).
+        let state = self.common_place(Field::SockState);
+        untyped(state.wrapping_add(1)) & 1 << 5 != 0
+    }
+
+    #[inline(always)]
+    fn common_place(self, field: Field) -> *const u8 {
+        // SAFETY: only the address is computed.
+        unsafe { self.0.add(offset(Field::SockCommon) + offset(field)) }
+    }
+
+    /// The same as a Unix socket; none when it is another.
+    #[inline(always)]
+    pub fn unix(self) -> Option<UnixSock> {
+        // SAFETY: the helper (5.16) looks at what it is.
+        UnixSock::from_pointer(unsafe { bpf_skc_to_unix_sock(self.pointer()) }.cast())
+    }
+}
+
+impl UnixSock {
+    /// The file that it is bound to; none for one of the abstract name space or without a name.
+    #[inline(always)]
+    pub fn dentry(self) -> Option<Dentry> {
+        // SAFETY: as in `read`: `path` is embedded.
+        Dentry::from_pointer(unsafe {
+            core::ptr::read_volatile(
+                self.0
+                    .add(offset(Field::UnixPath) + offset(Field::PathDentry))
+                    .cast(),
+            )
+        })
+    }
+
+    /// Where its name of the abstract name space stands, behind the NUL that it begins with;
+    /// 0 when it has no name.
+    #[inline(always)]
+    pub fn abstract_name(self) -> u64 {
+        /// `sun_family`, and the NUL.
+        const BEFORE: u64 = 2 + 1;
+        match untyped(self.embedded(Field::UnixAddress)) {
+            0 => 0,
+            address => address + offset(Field::UnixAddressName) as u64 + BEFORE,
+        }
+    }
+}
+
+impl Message {
+    /// The address of the destination in kernel memory; 0 for none.
+    #[inline(always)]
+    pub fn name(self) -> u64 {
+        untyped(self.embedded(Field::MessageName))
+    }
+
+    /// How the message is sent (`MSG_…`).
+    #[inline(always)]
+    pub fn flags(self) -> u32 {
+        self.read(Field::MessageFlags)
+    }
+}
+
+impl IpcObject {
+    /// Its number, as `ipcs` shows it.
+    #[inline(always)]
+    pub fn id(self) -> u32 {
+        self.read(Field::IpcId)
+    }
+}
+
+/// `S_IFDIR`.
+pub const S_IFDIR: u16 = 0o040_000;
+/// `S_IFREG`.
+pub const S_IFREG: u16 = 0o100_000;
+/// `S_IFBLK`.
+pub const S_IFBLK: u16 = 0o060_000;
+/// `S_IFCHR`.
+pub const S_IFCHR: u16 = 0o020_000;

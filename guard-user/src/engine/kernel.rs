@@ -88,6 +88,12 @@ impl Kernel {
         })
     }
 
+    /// Whether this kernel has the hook of a program.
+    pub fn has(&self, program: &Program) -> bool {
+        let name = function_name(program);
+        self.functions.iter().any(|(function, _)| *function == name)
+    }
+
     fn positions(btf: &Btf, program: &Program) -> Result<[u32; MAX_ARGUMENTS]> {
         let mut positions = [POISON; MAX_ARGUMENTS];
         match program.attach {
@@ -104,6 +110,9 @@ impl Kernel {
             }
             Attach::Lsm => {
                 let Some(arguments) = btf.arguments(&function_name(program))? else {
+                    if program.optional {
+                        return Ok(positions);
+                    }
                     bail!(
                         "this kernel has no LSM hook `{}`, which guard needs ({}): it must be \
                          built with CONFIG_BPF_LSM=y",

@@ -9,7 +9,7 @@ use guard_ebpf::automaton::{Row, Start, StartKey};
 use guard_ebpf::bits::Bits;
 use guard_ebpf::policy::{Policy, UserKey};
 use guard_ebpf::record::ExecutableKey;
-use guard_ebpf::session::{Counters, Owner, Session};
+use guard_ebpf::session::{Counters, Facts, Owner, Session};
 
 use super::shared::Shared;
 
@@ -35,6 +35,10 @@ pub struct Maps {
     pub owners: HashMap<MapData, u64, Shared<Owner>>,
     /// Executables whose path was told.
     pub executables: Array<MapData, Shared<ExecutableKey>>,
+    /// What is known of each session apart from its policy.
+    pub facts: Array<MapData, Shared<Facts>>,
+    /// The host's own addresses.
+    pub addresses: HashMap<MapData, [u8; 16], u32>,
 }
 
 /// Opens the ring buffer, which is mapped as a whole, and twice: it is opened once, by its
@@ -58,6 +62,12 @@ pub const NAMES: &[&str] = &[
     "OWNERS",
     "EXECUTABLES",
     "RECORDS",
+    "INODES",
+    "SOCKETS",
+    "LISTENERS",
+    "ADDRESSES",
+    "IPC_OBJECTS",
+    "FACTS",
 ];
 
 impl Maps {
@@ -74,6 +84,8 @@ impl Maps {
             users: pinned(directory, "USERS", Map::HashMap)?,
             owners: pinned(directory, "OWNERS", Map::HashMap)?,
             executables: pinned(directory, "EXECUTABLES", Map::Array)?,
+            facts: pinned(directory, "FACTS", Map::Array)?,
+            addresses: pinned(directory, "ADDRESSES", Map::HashMap)?,
         })
     }
 }

@@ -66,6 +66,7 @@ impl Features {
             },
             hooks: PROGRAMS
                 .iter()
+                .filter(|program| looked_up.has(program))
                 .map(|program| (program.hook, program.purpose))
                 .collect(),
             degradations: Vec::new(),

@@ -1,0 +1,322 @@
+//! Judging an operation on a file: what it is, where it lies, whether it is the session's own.
+//!
+//! Which way it fails: a file of which it cannot be said where it lies, one that lies too deep,
+//! and one on a file system that the kernel controls itself through are refused; a mark that
+//! could not be made or was lost means that the file is not the session's own.
+
+use core::ffi::c_void;
+
+use aya_ebpf::helpers::generated::bpf_loop;
+use guard_ebpf::abi::MAX_DEPTH;
+use guard_ebpf::bits::Bits;
+use guard_ebpf::decision::Candidates;
+use guard_ebpf::operation::{Facility, Operation, Reason};
+use guard_ebpf::policy::{Policy, Selector};
+use guard_ebpf::record::{FLAG_DIRECTORY, Kind};
+use guard_ebpf::session::{Mark, place};
+
+use crate::access::{Dentry, Inode, S_IFBLK, S_IFCHR, SuperBlock, Task, forget};
+use crate::judge::{self, Act, Outcome};
+use crate::maps::{FACTS, INODES};
+use crate::report;
+use crate::walk;
+
+/// Where a file lies, as far as it matters before any rule: a number below [`FACILITIES`], or
+/// the detail of a facility. A number, since the verifier follows the rest once for each value
+/// that it knows.
+///
+/// [`FACILITIES`]: guard_ebpf::operation::FACILITIES
+type Region = u32;
+
+/// In a tree of files.
+const TREE: Region = 0;
+/// It is the session's own, or serves nobody but its caller.
+const OWN: Region = 1;
+/// Where the engine is pinned.
+const PIN: Region = 2;
+
+/// The magic numbers of file systems (`linux/magic.h` and the file systems' own sources).
+mod magic {
+    pub const BPF: u64 = 0xcafe_4a11;
+    pub const PROC: u64 = 0x9fa0;
+    pub const SYSFS: u64 = 0x6265_6572;
+    pub const EFIVARFS: u64 = 0xde5e_81e4;
+    pub const CGROUP: u64 = 0x0027_e0eb;
+    pub const CGROUP2: u64 = 0x6367_7270;
+    pub const DEBUGFS: u64 = 0x6462_6720;
+    pub const TRACEFS: u64 = 0x7472_6163;
+    pub const SECURITYFS: u64 = 0x7363_6673;
+    pub const CONFIGFS: u64 = 0x6265_6570;
+    pub const BINFMT: u64 = 0x4249_4e4d;
+    pub const PSTORE: u64 = 0x6165_676c;
+    pub const SELINUX: u64 = 0xf97c_ff8c;
+    pub const SMACK: u64 = 0x4341_5d53;
+    pub const FUSECTL: u64 = 0x6573_5543;
+    pub const RESCTRL: u64 = 0x0765_5821;
+    pub const NFSD: u64 = 0x6e66_7364;
+    pub const XENFS: u64 = 0xabba_1974;
+    pub const DEVPTS: u64 = 0x1cd1;
+}
+
+/// What is stored of an inode, when it has ever been marked.
+#[inline(always)]
+fn mark_of(inode: Inode) -> Option<&'static mut Mark> {
+    INODES.get(inode)
+}
+
+/// Marks an inode as a session's own. Where there is no memory for that, it is not.
+#[inline(always)]
+pub fn make_own(inode: Inode, session: u32) {
+    let mut mark = Mark::default();
+    if let Some(mark) = INODES.get_or_insert(inode, &mut mark) {
+        mark.owner = session;
+    }
+}
+
+/// Whether an inode itself is a session's own.
+#[inline(always)]
+pub fn is_own(inode: Inode, session: u32) -> bool {
+    mark_of(inode).is_some_and(|mark| mark.owner == session)
+}
+
+/// The device number of the terminal that a session was started on; 0 for none.
+#[inline(always)]
+fn terminal(session: u32) -> u32 {
+    FACTS.get(place(session)).map_or(0, |facts| facts.terminal)
+}
+
+const fn device(major: u32, minor: u32) -> u32 {
+    major << 20 | minor
+}
+
+/// The region of a device's node.
+#[inline(always)]
+pub fn device_region(inode: Inode, session: u32) -> Region {
+    const MEMORY: u32 = 1;
+    const TERMINAL: u32 = 4;
+    const CONSOLE: u32 = 5;
+    const MISCELLANEOUS: u32 = 10;
+    let kind = inode.kind();
+    if kind == S_IFBLK {
+        return Facility::Disks.detail();
+    }
+    if kind != S_IFCHR {
+        return TREE;
+    }
+    let number = inode.device();
+    match number {
+        // null, zero, full, random, urandom
+        n if n == device(MEMORY, 3)
+            || n == device(MEMORY, 5)
+            || n == device(MEMORY, 7)
+            || n == device(MEMORY, 8)
+            || n == device(MEMORY, 9) =>
+        {
+            return OWN;
+        }
+        // tty, ptmx
+        n if n == device(CONSOLE, 0) || n == device(CONSOLE, 2) => return OWN,
+        // tun, fuse, kvm, vhost-net: each descriptor is an object of its own
+        n if n == device(MISCELLANEOUS, 200)
+            || n == device(MISCELLANEOUS, 229)
+            || n == device(MISCELLANEOUS, 232)
+            || n == device(MISCELLANEOUS, 238) =>
+        {
+            return OWN;
+        }
+        _ => {}
+    }
+    if number == terminal(session) || is_own(inode, session) {
+        return OWN;
+    }
+    match number >> 20 {
+        // Consoles and serial lines, pseudo terminals (the old ones, and those of devpts).
+        TERMINAL | CONSOLE | 2 | 3 | 136..=143 => Facility::Terminals.detail(),
+        _ => Facility::Devices.detail(),
+    }
+}
+
+/// Whether a file of procfs shows a process of the session's.
+#[inline(always)]
+fn shows_own(inode: Inode, session: u32) -> bool {
+    mark_of(inode).is_some_and(|mark| mark.process == session)
+}
+
+/// The region of a file by its file system.
+#[inline(always)]
+fn region(file_system: SuperBlock, inode: Option<Inode>, leaf: Dentry, session: u32) -> Region {
+    match file_system.magic() {
+        magic::BPF => PIN,
+        magic::PROC => match inode {
+            Some(inode) if inode.process() != 0 => {
+                if !shows_own(inode, session) {
+                    Facility::Processes.detail()
+                } else if is_preference(leaf) && Task::current().euid() == 0 {
+                    Facility::Priority.detail()
+                } else {
+                    OWN
+                }
+            }
+            _ => Facility::Settings.detail(),
+        },
+        magic::SYSFS | magic::EFIVARFS => Facility::Hardware.detail(),
+        magic::CGROUP | magic::CGROUP2 => Facility::Cgroups.detail(),
+        magic::DEBUGFS
+        | magic::TRACEFS
+        | magic::SECURITYFS
+        | magic::CONFIGFS
+        | magic::BINFMT
+        | magic::PSTORE
+        | magic::SELINUX
+        | magic::SMACK
+        | magic::FUSECTL
+        | magic::RESCTRL
+        | magic::NFSD
+        | magic::XENFS => Facility::Kernel.detail(),
+        _ => TREE,
+    }
+}
+
+/// Whether a file in `/proc/PID` says whom the kernel spares when memory runs out. Only a task
+/// with `CAP_SYS_RESOURCE` can make itself preferred.
+#[inline(always)]
+fn is_preference(leaf: Dentry) -> bool {
+    // `oom_score_adj` and `oom_adj`, by their first eight bytes.
+    let name = leaf.name_word();
+    name == u64::from_le_bytes(*b"oom_scor") || name == u64::from_le_bytes(*b"oom_adj\0")
+}
+
+/// What is asked of every directory on the way up.
+struct Climb {
+    node: Dentry,
+    session: u32,
+    own: u32,
+}
+
+unsafe extern "C" fn ask_owner(_: u32, climb: *mut Climb) -> i64 {
+    // SAFETY: what was given to `bpf_loop`.
+    let climb = unsafe { &mut *climb };
+    if let Some(inode) = climb.node.inode()
+        && is_own(inode, climb.session)
+    {
+        climb.own = 1;
+        return 1;
+    }
+    let parent = climb.node.parent();
+    if parent.address() == climb.node.address() {
+        return 1;
+    }
+    climb.node = parent;
+    0
+}
+
+/// Whether a file, or a directory that it lies below, is the session's own.
+#[inline(always)]
+fn lies_in_own(leaf: Dentry, session: u32) -> bool {
+    let mut climb = Climb {
+        node: leaf,
+        session,
+        own: forget(0),
+    };
+    // SAFETY: the function has the form that the helper (5.17) calls.
+    unsafe {
+        bpf_loop(
+            MAX_DEPTH,
+            ask_owner as *const c_void as *mut c_void,
+            (&raw mut climb).cast(),
+            0,
+        )
+    };
+    climb.own != 0
+}
+
+/// The decision on an operation on a file in a region, by its path.
+#[inline(always)]
+pub fn decide(policy: &'static Policy, slot: u32, act: Act, free: bool, target: Dentry) -> Outcome {
+    const DELETE: u32 = Operation::Delete as u32;
+    const ATTRIBUTES: u32 = Operation::Attributes as u32;
+    const MOUNT: u32 = Operation::Mount as u32;
+    let file_system = target.super_block();
+    let depth = match walk::depth(target) {
+        // A descriptor of what is nowhere mounted was made by its holder, or given to it.
+        Err(Reason::Disconnected) if file_system.is_nowhere() => return Outcome::own(),
+        Err(reason) => return Outcome::deny(reason),
+        Ok(depth) => depth,
+    };
+    let mut candidates = Candidates::about(policy, act.operation, act.detail);
+    if candidates.ask_for(policy, Selector::Path) {
+        let start = judge::start(policy, slot, file_system).path;
+        let end = judge::row(walk::file(slot, start, target, depth));
+        // The way to what is protected stays as it is.
+        let ancestors = if act.flags & FLAG_DIRECTORY != 0
+            && matches!(act.operation, DELETE | ATTRIBUTES | MOUNT)
+        {
+            end.ancestors
+        } else {
+            Bits::NONE
+        };
+        candidates.narrow(policy, Selector::Path, end.matches.or(ancestors));
+    }
+    let outcome = judge::conclude_candidates(slot, candidates, free);
+    if outcome.yields() && lies_in_own(target, act.session) {
+        Outcome::own()
+    } else {
+        outcome
+    }
+}
+
+/// Judges an operation on a file in a region. Returns what the hook returns.
+#[inline(always)]
+fn in_region(act: Act, region: Region, target: Dentry) -> i32 {
+    let mut act = act;
+    let free = act.operation == Operation::Create as u32 && region == TREE;
+    if region == OWN {
+        return 0;
+    }
+    if region > PIN {
+        act.operation = Operation::Machine as u32;
+        act.detail = region;
+    }
+    let (outcome, policy) = match judge::policy_of(act.session) {
+        None => (Outcome::deny(Reason::Error), 0),
+        Some((policy, _)) if region == PIN => (Outcome::deny(Reason::GuardPin), policy.id),
+        Some((policy, slot)) => (decide(policy, slot, act, free, target), policy.id),
+    };
+    if judge::conclude(act, outcome) {
+        report::file(&outcome.header(Kind::File, act, policy), target);
+    }
+    outcome.returned()
+}
+
+/// Judges an operation on a file that exists. Returns what the hook returns.
+#[inline(always)]
+pub fn existing(act: Act, target: Dentry) -> i32 {
+    let inode = target.inode();
+    let directory = inode.is_some_and(Inode::is_directory);
+    let act = Act {
+        flags: act.flags | if directory { FLAG_DIRECTORY } else { 0 },
+        ..act
+    };
+    let region = forget(region(target.super_block(), inode, target, act.session));
+    in_region(act, region, target)
+}
+
+/// Judges the making of a file. Returns what the hook returns.
+#[inline(always)]
+pub fn new(act: Act, target: Dentry) -> i32 {
+    let region = forget(region(target.super_block(), None, target, act.session));
+    in_region(act, region, target)
+}
+
+/// Judges the use of a device by its node. Returns what the hook returns.
+#[inline(always)]
+pub fn device_node(session: u32, inode: Inode, node: Dentry) -> i32 {
+    let region = forget(device_region(inode, session));
+    in_region(Act::new(session, Operation::Machine), region, node)
+}
+
+/// Whether a file system holds pseudo terminals.
+#[inline(always)]
+pub fn is_of_terminals(dentry: Dentry) -> bool {
+    dentry.super_block().magic() == magic::DEVPTS
+}
