@@ -82,7 +82,7 @@ pub fn text(reason: Reason, operation: Operation, facility: Option<Facility>) ->
         ),
         (Reason::Default, Operation::Mount) => (
             "these mounts are the machine's",
-            "mount in a mount namespace of the session's own (`unshare -m`), \
+            "mount in namespaces of the session's own (`unshare -rm`), \
              or have a rule allow `mount` on this path",
         ),
         (Reason::Default, Operation::Machine) => (

@@ -7,7 +7,7 @@ use guard_ebpf::automaton::Row;
 use guard_ebpf::bits::Bits;
 use guard_ebpf::decision::{Decision, Matched, decide};
 use guard_ebpf::operation::{Facility, Operation, Reason, Verdict};
-use guard_ebpf::policy::{Effect, Selector};
+use guard_ebpf::policy::Selector;
 use guard_ebpf::socket::{digit, endpoint};
 
 use super::compile::guards_ancestors;
@@ -53,8 +53,9 @@ pub enum SocketFacts {
         address: IpAddr,
         /// The port.
         port: u16,
-        /// Whether the address is one of this host's.
-        is_local: bool,
+        /// Whether a connection to it is free where no rule says otherwise: the address is not
+        /// one of this host's, or what is sent is a datagram.
+        is_free: bool,
     },
     /// One of another family (`AF_…`).
     Other(u8),
@@ -94,8 +95,7 @@ impl Compiled {
         }
     }
 
-    /// Decides on a connection to a socket. One that leaves the host is free where no rule says
-    /// otherwise.
+    /// Decides on a connection to a socket.
     #[must_use]
     pub fn on_socket(&self, facts: &SocketFacts) -> Decision {
         let text = match facts {
@@ -118,12 +118,12 @@ impl Compiled {
         matched.set(Selector::Path, row.matches);
         let decision = decide(&self.policy, Operation::Connect, 0, &matched);
         match facts {
-            SocketFacts::Internet {
-                is_local: false, ..
-            } if decision.reason == Reason::Default => Decision {
-                verdict: Verdict::Allow,
-                ..decision
-            },
+            SocketFacts::Internet { is_free: true, .. } if decision.reason == Reason::Default => {
+                Decision {
+                    verdict: Verdict::Allow,
+                    ..decision
+                }
+            }
             _ => decision,
         }
     }
@@ -138,24 +138,13 @@ impl Compiled {
         let mut matched = Matched::default();
         matched.set(Selector::Path, clauses);
         let decision = decide(&self.policy, operation, detail, &matched);
-        if facts.is_own && self.yields(&decision) {
+        if facts.is_own && decision.yields {
             return Decision {
                 verdict: Verdict::Allow,
                 ..Decision::deny(Reason::Own)
             };
         }
         decision
-    }
-
-    /// Whether a refusal (or the record of one, in `mode: audit`) yields to what is the
-    /// session's own: all but the guard's protection of itself.
-    fn yields(&self, decision: &Decision) -> bool {
-        let effect = self.policy.effects[usize::from(decision.rule)];
-        match decision.reason {
-            Reason::Default => true,
-            Reason::Rule => effect == Effect::Deny as u8,
-            _ => false,
-        }
     }
 
     fn start(&self, device: u32) -> guard_ebpf::automaton::Start {

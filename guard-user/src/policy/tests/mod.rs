@@ -1,6 +1,7 @@
 //! Policies end to end, on a host that exists in memory only: YAML in, verdict or diagnostic
 //! out.
 
+mod default;
 mod loading;
 mod mistakes;
 mod mounts;
@@ -174,7 +175,7 @@ impl Loaded {
     }
 
     /// The verdict on a connection to a Unix socket at a path of the root's file system, to
-    /// `@name`, or to `address port`, which is an address of this host if it is a loopback one.
+    /// `@name`, or to `address port`: to a stream, which is free where the address is no loopback one.
     fn connect(&self, to: &str) -> &str {
         let facts = if to.starts_with('/') {
             SocketFacts::File(file(ROOT, to))
@@ -186,7 +187,7 @@ impl Loaded {
             SocketFacts::Internet {
                 address,
                 port: port.parse().expect("a port"),
-                is_local: address.is_loopback(),
+                is_free: !address.is_loopback(),
             }
         };
         self.told(self.compiled.on_socket(&facts))

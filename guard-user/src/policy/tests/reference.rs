@@ -301,10 +301,10 @@ proptest! {
                 continue;
             }
             // What is the session's own lifts every refusal here.
-            let lifted = |first: Option<usize>, free| {
+            let lifted = |first: Option<usize>, free: bool| {
                 let refused = match first {
                     Some(index) => plain[index].verb == "deny",
-                    None => true,
+                    None => !free,
                 };
                 if is_own && refused {
                     (Verdict::Allow, Reason::Own, 0)
