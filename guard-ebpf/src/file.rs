@@ -153,7 +153,10 @@ fn region(file_system: SuperBlock, inode: Option<Inode>, leaf: Dentry, session: 
         magic::BPF => PIN,
         magic::PROC => match inode {
             Some(inode) if inode.process() != 0 => {
-                if !shows_own(inode, session) {
+                if shows_memory(leaf) {
+                    // Opening it is tracing, and judged as that.
+                    OWN
+                } else if !shows_own(inode, session) {
                     Facility::Processes.detail()
                 } else if is_preference(leaf) && Task::current().euid() == 0 {
                     Facility::Priority.detail()
@@ -179,6 +182,12 @@ fn region(file_system: SuperBlock, inode: Option<Inode>, leaf: Dentry, session: 
         | magic::XENFS => Facility::Kernel.detail(),
         _ => TREE,
     }
+}
+
+/// Whether a file in `/proc/PID` is the process's memory.
+#[inline(always)]
+fn shows_memory(leaf: Dentry) -> bool {
+    leaf.name_word() as u32 == u32::from_le_bytes(*b"mem\0")
 }
 
 /// Whether a file in `/proc/PID` says whom the kernel spares when memory runs out. Only a task
