@@ -15,7 +15,7 @@ mod machine;
 mod mounts;
 mod places;
 mod processes;
-mod scene;
+pub mod scene;
 mod sockets;
 mod terminals;
 
