@@ -123,7 +123,7 @@ mod tests {
 
     fn urgent() -> Header {
         Header {
-            signal: libc::SIGURG as u8,
+            detail: libc::SIGURG as u8,
             ..header(Kind::Process, Operation::Signal)
         }
     }
@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn nothing_that_differs_in_anything_is_the_proof_nor_is_what_comes_later() {
         let terminate = Header {
-            signal: libc::SIGTERM as u8,
+            detail: libc::SIGTERM as u8,
             ..urgent()
         };
         let let_through = Header {
