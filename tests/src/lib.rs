@@ -13,6 +13,7 @@ pub mod context;
 mod events;
 pub mod init;
 mod lifecycle;
+mod limits;
 pub mod promise;
 mod refusals;
 pub mod registry;

@@ -70,6 +70,7 @@ pub fn all() -> impl Iterator<Item = &'static Test> {
         crate::promise::TESTS,
         attacks::TESTS,
         lifecycle::TESTS,
+        crate::limits::TESTS,
         crate::reload::TESTS,
         crate::events::TESTS,
         crate::cli::TESTS,

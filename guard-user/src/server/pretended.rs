@@ -206,7 +206,15 @@ impl CgroupHost for Directories {
     ) -> Pin<Box<dyn Future<Output = Result<SessionCgroup>> + 'host>> {
         Box::pin(async move {
             let cgroup = SessionCgroup::create_plain(&self.0, session)?;
-            fs::write(cgroup.directory.join("cgroup.procs"), "")?;
+            for file in [
+                "cgroup.procs",
+                "cgroup.freeze",
+                "memory.max",
+                "pids.max",
+                "cpu.weight",
+            ] {
+                fs::write(cgroup.directory.join(file), "")?;
+            }
             Ok(cgroup)
         })
     }

@@ -17,8 +17,9 @@ use super::state::{KnownPolicy, SessionState};
 use crate::events::event::Level;
 use crate::events::time::Time;
 use crate::session::cgroup::SessionCgroup;
+use crate::session::limits::{Limits, Machine};
 use crate::session::name::Name;
-use crate::session::raw;
+use crate::session::{oom, raw};
 
 /// How long the label may take to be seen on the child.
 const LABEL_PATIENCE: Duration = Duration::from_secs(2);
@@ -131,7 +132,9 @@ impl Server {
         let cgroup = self.parts.cgroups.create(&name, pid).await?;
         undo.done.cgroup = Some(cgroup.clone());
         self.with_engine(|engine| engine.add_cgroup(cgroup.id, id))?;
+        let mut warnings = limit(&cgroup, ready.limits).await;
         ensure_alive(child)?;
+        warnings.extend(preferred(pid));
         cgroup.attach(pid)?;
         self.check_label(id, pid, child).await?;
 
@@ -171,11 +174,15 @@ impl Server {
         undo.is_kept = true;
         self.save(id);
         self.watch(id, &ready.files, fingerprint);
+        for warning in &warnings {
+            self.notice(Some(id), Level::Warning, warning);
+        }
+        warnings.extend(self.warnings(of_root));
         Ok(Response::Started {
             session: name,
             id,
             server: std::process::id(),
-            warnings: self.warnings(of_root),
+            warnings,
             notes: ready.notes,
         })
     }
@@ -285,6 +292,24 @@ impl Server {
             self.notice(Some(id), Level::Warning, &message);
         }
     }
+}
+
+/// Puts limits in force, and says which can't be, a sentence each.
+pub(super) async fn limit(cgroup: &SessionCgroup, limits: Limits) -> Vec<String> {
+    match Machine::this() {
+        Ok(machine) => cgroup.limit(&limits.on(machine)).await,
+        Err(error) => vec![format!("the session is not limited: {error}")],
+    }
+}
+
+/// Has a session's first process be ended before others when memory runs out; a sentence when
+/// that is impossible.
+fn preferred(pid: u32) -> Option<String> {
+    let error = oom::prefer(pid).err()?;
+    Some(format!(
+        "when memory runs out, the kernel may end others before this session: \
+         /proc/{pid}/oom_score_adj: {error}"
+    ))
 }
 
 /// Whether all files were last written safely before a time.

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use super::control::{self, write};
+use super::limits::Numbers;
 use super::name::Name;
 use super::scope;
 
@@ -45,6 +47,8 @@ impl SessionCgroup {
     pub fn create_plain(mount: &Path, session: &Name) -> Result<Self> {
         let parent = mount.join(PARENT);
         make(&parent)?;
+        control::hand_down(mount);
+        control::hand_down(&parent);
         Self::at(parent.join(session.as_str()), None)
     }
 
@@ -89,6 +93,28 @@ impl SessionCgroup {
             found.extend(text.lines().filter_map(|pid| pid.parse::<u32>().ok()));
         }
         found
+    }
+
+    /// Puts limits in force, and says what can't be limited here, a sentence each.
+    ///
+    /// Where there is a unit its limits are systemd's, which would undo what others write.
+    pub async fn limit(&self, numbers: &Numbers) -> Vec<String> {
+        match (&self.unit, self.directory.parent()) {
+            (Some(unit), Some(scope)) => match scope::limit(unit, numbers).await {
+                Ok(()) => control::check(scope, numbers),
+                Err(error) => vec![format!("the session is not limited: {error:#}")],
+            },
+            _ => control::limit(&self.directory, numbers),
+        }
+    }
+
+    /// Stops all that is in it, or lets it go on (`cgroup.freeze`, Linux 5.2). The kernel may
+    /// take a moment to stop who is in the middle of a system call.
+    pub fn freeze(&self, frozen: bool) -> io::Result<()> {
+        write(
+            &self.directory.join("cgroup.freeze"),
+            if frozen { "1" } else { "0" },
+        )
     }
 
     /// Kills every process in it at once (`cgroup.kill`, Linux 5.14).
@@ -137,15 +163,6 @@ fn make(directory: &Path) -> Result<()> {
         }
         _ => Ok(()),
     }
-}
-
-/// Writes into a control file, which is there already.
-fn write(file: &Path, text: &str) -> io::Result<()> {
-    use std::io::Write;
-    fs::OpenOptions::new()
-        .write(true)
-        .open(file)?
-        .write_all(text.as_bytes())
 }
 
 fn shown(path: &Path) -> String {
