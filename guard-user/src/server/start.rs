@@ -6,6 +6,7 @@ use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
+use guard_ebpf::abi::MAX_SESSIONS;
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 
 use super::compiler::{Mistake, Ready, Subject};
@@ -27,6 +28,9 @@ const LABEL_PATIENCE: Duration = Duration::from_secs(2);
 const UNDO_PATIENCE: Duration = Duration::from_secs(10);
 /// What was written so short a time ago may be written once more with the same time stamp.
 const FRESH: Duration = Duration::from_millis(20);
+
+/// How many sessions there can be: one place is the canary's.
+const LIMIT: usize = MAX_SESSIONS as usize - 1;
 
 /// What has been done so far, to be undone when the rest fails.
 struct Undo {
@@ -125,6 +129,7 @@ impl Server {
             ))
         })?;
         self.arm()?;
+        self.ensure_proved().await?;
         let policy = self.with_engine(|engine| engine.install(&ready.compiled))?;
         undo.done.policy = Some(policy);
         let id = self.with_engine(|engine| engine.start_session(policy))?;
@@ -168,6 +173,7 @@ impl Server {
             is_awaited: true,
             status: None,
             is_ending: false,
+            unseen: None,
         };
         let of_root = session.state.uid == 0;
         self.open(id, session);
@@ -190,6 +196,12 @@ impl Server {
     /// Finds or checks a name, and keeps it from others.
     fn reserve(&self, start: &Start) -> Result<Name, Refused> {
         let mut inner = self.inner.borrow_mut();
+        if inner.sessions.len() + inner.reserved.len() >= LIMIT {
+            return Err(Refused::guard(format!(
+                "There is no room for more sessions: the limit is {LIMIT}. `guard status` lists \
+                 those that there are."
+            )));
+        }
         let name = match &start.name {
             Some(name) if inner.is_taken(name) => {
                 return Err(Refused::usage(format!(
@@ -243,7 +255,7 @@ impl Server {
                     .filter(move |_| of_root);
                 features.degradations.into_iter().chain(of_root)
             })
-            .chain(inner.alarm.clone())
+            .chain(inner.health.alarm())
             .collect()
     }
 

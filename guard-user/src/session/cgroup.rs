@@ -75,8 +75,7 @@ impl SessionCgroup {
 
     /// Moves a process in, with all its threads.
     pub fn attach(&self, pid: u32) -> Result<()> {
-        let file = self.directory.join("cgroup.procs");
-        write(&file, &pid.to_string()).with_context(|| {
+        Self::enter(&self.directory, pid).with_context(|| {
             format!(
                 "process {pid} can't be moved into the cgroup {}",
                 shown(&self.directory)
@@ -86,13 +85,31 @@ impl SessionCgroup {
 
     /// The processes in it and in the cgroups below it.
     pub fn processes(&self) -> Vec<u32> {
+        self.places().into_iter().map(|(_, pid)| pid).collect()
+    }
+
+    /// The same, each with the directory of the cgroup that it is in.
+    pub fn places(&self) -> Vec<(PathBuf, u32)> {
         let mut found = Vec::new();
         for directory in self.tree() {
             // One that vanishes meanwhile has no processes.
             let text = fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default();
-            found.extend(text.lines().filter_map(|pid| pid.parse::<u32>().ok()));
+            let pids = text.lines().filter_map(|pid| pid.parse::<u32>().ok());
+            found.extend(pids.map(|pid| (directory.clone(), pid)));
         }
         found
+    }
+
+    /// Moves a process into a cgroup. One that is in it already gets the label once more, if
+    /// it has none.
+    pub fn enter(directory: &Path, pid: u32) -> io::Result<()> {
+        write(&directory.join("cgroup.procs"), &pid.to_string())
+    }
+
+    /// Whether it has been frozen.
+    pub fn is_frozen(&self) -> bool {
+        fs::read_to_string(self.directory.join("cgroup.freeze"))
+            .is_ok_and(|text| text.trim() == "1")
     }
 
     /// Puts limits in force, and says what can't be limited here, a sentence each.
