@@ -70,6 +70,8 @@ pub fn all() -> impl Iterator<Item = &'static Test> {
         crate::promise::TESTS,
         attacks::TESTS,
         lifecycle::TESTS,
+        crate::limits::TESTS,
+        crate::canary::TESTS,
         crate::reload::TESTS,
         crate::events::TESTS,
         crate::cli::TESTS,

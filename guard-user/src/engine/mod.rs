@@ -3,6 +3,7 @@
 //! The rest of the user side knows no hook, map or program; it sees sessions, policies,
 //! counters and records.
 
+pub mod attempts;
 mod btf;
 mod debug;
 mod facts;
@@ -11,6 +12,7 @@ mod kernel;
 mod load;
 mod maps;
 mod records;
+mod recount;
 mod sessions;
 mod shared;
 
