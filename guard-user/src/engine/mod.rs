@@ -11,6 +11,7 @@ mod install;
 mod kernel;
 mod load;
 mod maps;
+mod marks;
 mod records;
 mod recount;
 mod sessions;
