@@ -164,6 +164,9 @@ fn region(file_system: SuperBlock, inode: Option<Inode>, leaf: Dentry, session: 
                     OWN
                 }
             }
+            // In a user namespace of its own an ordinary user may set what belongs to that: its
+            // own network. All else is root's, by the files' modes.
+            _ if Task::current().is_confined() => OWN,
             _ => Facility::Settings.detail(),
         },
         magic::SYSFS | magic::EFIVARFS => Facility::Hardware.detail(),

@@ -90,15 +90,15 @@ fn judge_writing(session: u32, inode: Inode, dentry: Dentry) -> i32 {
     verdict
 }
 
-/// Whether a file was found to be writable by a session under its policy.
+/// Whether a session was found to be let write a file under its policy, or started with it.
 #[inline(always)]
-fn was_writable(session: u32, inode: Inode) -> bool {
+fn may_write(session: u32, inode: Inode) -> bool {
     let Some((policy, _)) = judge::policy_of(session) else {
         return false;
     };
-    INODES
-        .get(inode)
-        .is_some_and(|mark| mark.writable == writable(session, policy.id))
+    INODES.get(inode).is_some_and(|mark| {
+        mark.writable == writable(session, policy.id) || mark.given == session
+    })
 }
 
 /// Judges what is about to be written through a descriptor.
@@ -111,7 +111,7 @@ fn judge_descriptor(session: u32, file: File) -> i32 {
         return judge::EPERM;
     };
     match inode.kind() {
-        S_IFREG if was_writable(session, inode) => 0,
+        S_IFREG if may_write(session, inode) => 0,
         S_IFREG => judge_writing(session, inode, dentry),
         S_IFBLK => file::device_node(session, inode, dentry),
         // Pipes, sockets, terminals and other devices: whoever gave the descriptor away meant

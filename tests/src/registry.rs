@@ -71,6 +71,8 @@ pub fn all() -> impl Iterator<Item = &'static Test> {
         attacks::TESTS,
         attacks::threats::TESTS,
         lifecycle::TESTS,
+        crate::limits::TESTS,
+        crate::canary::TESTS,
         crate::reload::TESTS,
         crate::events::TESTS,
         crate::cli::TESTS,

@@ -124,6 +124,13 @@ impl Dentry {
         untyped(self.embedded(Field::DentryInode)) != 0
     }
 
+    /// Whether no look-up finds it: what it named is deleted, or never had a name.
+    #[inline(always)]
+    pub fn is_unhashed(self) -> bool {
+        // `struct hlist_bl_node { next, pprev }`: the second is null.
+        untyped(self.embedded(Field::DentryHash).wrapping_add(8)) == 0
+    }
+
     /// Its file system.
     #[inline(always)]
     pub fn super_block(self) -> SuperBlock {

@@ -70,6 +70,19 @@ impl Task {
         }
     }
 
+    /// Whether it is an ordinary user's, as the machine counts users, and lives in a user
+    /// namespace that is not the first.
+    #[inline(always)]
+    pub fn is_confined(self) -> bool {
+        match Cred::from_pointer(self.read(Field::TaskCred)) {
+            Some(cred) => {
+                let namespace = UserNamespace(cred.read(Field::CredUserNamespace));
+                cred.read::<u32>(Field::CredEuid) != 0 && !namespace.is_first()
+            }
+            None => false,
+        }
+    }
+
     /// Its executable's dentry. Kernel threads and processes that have exited have none.
     #[inline(always)]
     pub fn executable(self) -> Option<Dentry> {

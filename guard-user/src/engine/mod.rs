@@ -3,6 +3,7 @@
 //! The rest of the user side knows no hook, map or program; it sees sessions, policies,
 //! counters and records.
 
+pub mod attempts;
 mod btf;
 mod debug;
 mod facts;
@@ -10,7 +11,9 @@ mod install;
 mod kernel;
 mod load;
 mod maps;
+mod marks;
 mod records;
+mod recount;
 mod sessions;
 mod shared;
 

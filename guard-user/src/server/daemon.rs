@@ -77,6 +77,7 @@ pub async fn run(parts: Parts, _lock: Lock, ready: impl FnOnce() -> Result<()>) 
     tokio::task::spawn_local(Rc::clone(&server).flush_in_time());
     tokio::task::spawn_local(Rc::clone(&server).look_after_sessions());
     tokio::task::spawn_local(Rc::clone(&server).reload_on_change());
+    tokio::task::spawn_local(Rc::clone(&server).stay_proved());
     tokio::select! {
         () = accept(&server, &listener) => {}
         () = server.idle(), if !stay => {}
@@ -88,6 +89,7 @@ pub async fn run(parts: Parts, _lock: Lock, ready: impl FnOnce() -> Result<()>) 
     let gone = fs::remove_file(paths.control());
     drop(listener);
     gone.with_context(|| paths.control().display().to_string())?;
+    server.end_canary(&mut *server.canary.lock().await).await;
     server.leave()
 }
 

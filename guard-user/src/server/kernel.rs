@@ -121,6 +121,10 @@ impl Enforcer for Engine {
             .collect())
     }
 
+    fn forget_lost_tasks(&mut self, session: u32) -> Result<bool> {
+        Engine::forget_lost_tasks(self, session)
+    }
+
     fn protect(&mut self, pid: u32) -> Result<()> {
         Engine::protect(self, pid)
     }

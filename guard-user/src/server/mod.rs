@@ -2,6 +2,7 @@
 //! the control socket; and the client's way to it.
 
 mod adopt;
+pub mod canary;
 pub mod client;
 pub mod compiler;
 mod connection;
@@ -10,6 +11,7 @@ pub mod daemon;
 pub mod enforcer;
 mod feed;
 mod finish;
+mod health;
 pub mod host;
 pub mod kernel;
 mod life;

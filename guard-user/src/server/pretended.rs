@@ -19,6 +19,7 @@ use super::enforcer::{Enforcer, Engines, Features, Installed, RecordSource};
 use crate::policy::compiled::Compiled;
 use crate::session::cgroup::SessionCgroup;
 use crate::session::name::Name;
+use crate::session::processes::living;
 
 /// The engine's state, which outlives servers as pins do. Labels are whoever is listed in a
 /// cgroup's file, and alive.
@@ -38,7 +39,7 @@ impl Pretended {
         let Ok(entries) = fs::read_dir(&self.directory) else {
             return Vec::new();
         };
-        entries
+        let listed: Vec<u32> = entries
             .flatten()
             .filter(|entry| {
                 let id = entry.metadata().map_or(0, |metadata| metadata.ino());
@@ -49,8 +50,8 @@ impl Pretended {
                 let pids = text.lines().filter_map(|line| line.parse().ok());
                 pids.collect::<Vec<u32>>()
             })
-            .filter(|pid| Path::new(&format!("/proc/{pid}")).exists())
-            .collect()
+            .collect();
+        living(Path::new("/proc"), &listed)
     }
 }
 
@@ -176,6 +177,10 @@ impl Enforcer for Engine {
         Ok(self.0.borrow().members(session))
     }
 
+    fn forget_lost_tasks(&mut self, _: u32) -> Result<bool> {
+        Ok(false)
+    }
+
     fn protect(&mut self, _: u32) -> Result<()> {
         Ok(())
     }
@@ -205,8 +210,19 @@ impl CgroupHost for Directories {
         _: u32,
     ) -> Pin<Box<dyn Future<Output = Result<SessionCgroup>> + 'host>> {
         Box::pin(async move {
+            // A kernel would not list who has ended.
+            let left = self.0.join("guard").join(session.as_str());
+            let _ = fs::remove_file(left.join("cgroup.procs"));
             let cgroup = SessionCgroup::create_plain(&self.0, session)?;
-            fs::write(cgroup.directory.join("cgroup.procs"), "")?;
+            for file in [
+                "cgroup.procs",
+                "cgroup.freeze",
+                "memory.max",
+                "pids.max",
+                "cpu.weight",
+            ] {
+                fs::write(cgroup.directory.join(file), "")?;
+            }
             Ok(cgroup)
         })
     }
