@@ -6,6 +6,7 @@
 pub mod attempts;
 mod btf;
 mod debug;
+mod facts;
 mod install;
 mod kernel;
 mod load;
