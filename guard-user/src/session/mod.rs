@@ -16,3 +16,4 @@ pub mod processes;
 pub(crate) mod raw;
 pub mod scope;
 pub mod supervise;
+pub mod terminal;
