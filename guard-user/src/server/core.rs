@@ -208,8 +208,10 @@ impl Server {
         let mut inner = self.inner.borrow_mut();
         inner.engine = Some(engine);
         inner.records = Some(records);
+        drop(inner);
         self.armed.notify_waiters();
-        Ok(())
+        self.set_addresses()
+            .context("the host's addresses can't be set")
     }
 
     /// Does something with the engine, which must be there.

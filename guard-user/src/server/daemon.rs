@@ -78,6 +78,7 @@ pub async fn run(parts: Parts, _lock: Lock, ready: impl FnOnce() -> Result<()>) 
     tokio::task::spawn_local(Rc::clone(&server).look_after_sessions());
     tokio::task::spawn_local(Rc::clone(&server).reload_on_change());
     tokio::task::spawn_local(Rc::clone(&server).stay_proved());
+    tokio::task::spawn_local(Rc::clone(&server).follow_addresses());
     tokio::select! {
         () = accept(&server, &listener) => {}
         () = server.idle(), if !stay => {}

@@ -1,10 +1,10 @@
 //! What the server needs of an engine. The kernel's is the one; tests have another, so that
 //! everything around it can be proved without loading a program.
 
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 use anyhow::Result;
-use guard_ebpf::session::Counters;
+use guard_ebpf::session::{Counters, Facts};
 
 use crate::policy::compiled::Compiled;
 
@@ -43,7 +43,7 @@ pub trait Enforcer {
     /// Takes a policy out that no session points to.
     fn retire(&mut self, installed: Installed) -> Result<()>;
     /// Starts a session without processes and returns its number.
-    fn start_session(&mut self, policy: Installed) -> Result<u32>;
+    fn start_session(&mut self, policy: Installed, facts: Facts) -> Result<u32>;
     /// Gives a session another policy, in one step.
     fn set_policy(&mut self, session: u32, policy: Installed) -> Result<()>;
     /// Ends a session that has no processes.
@@ -66,6 +66,10 @@ pub trait Enforcer {
     fn protect(&mut self, pid: u32) -> Result<()>;
     /// Takes that back.
     fn unprotect(&mut self, pid: u32) -> Result<()>;
+    /// Lets a session go on writing to a file that it is started with, through its descriptor.
+    fn give(&self, session: u32, file: BorrowedFd<'_>) -> Result<()>;
+    /// Says which addresses are the host's own: IPv6, or IPv4 mapped into it.
+    fn set_addresses(&mut self, addresses: &[[u8; 16]]) -> Result<()>;
     /// The records that the kernel writes.
     fn records(&mut self) -> Result<Box<dyn RecordSource>>;
     /// Takes the engine out of the kernel.

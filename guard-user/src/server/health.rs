@@ -212,7 +212,7 @@ impl Server {
                 ));
             }
             if let Some(session) = self.inner.borrow_mut().sessions.get_mut(&id) {
-                session.unseen = Some(0);
+                session.unseen.get_or_insert(0);
             }
         }
     }

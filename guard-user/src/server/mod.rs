@@ -1,6 +1,7 @@
 //! The server: one process per host that owns the engine, the sessions, the audit log and
 //! the control socket; and the client's way to it.
 
+mod addresses;
 mod adopt;
 pub mod canary;
 pub mod client;

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::future::Future;
 use std::io::{PipeReader, PipeWriter};
+use std::os::fd::BorrowedFd;
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 
 use anyhow::{Context, Result, ensure};
-use guard_ebpf::session::Counters;
+use guard_ebpf::session::{Counters, Facts};
 
 use super::core::CgroupHost;
 use super::enforcer::{Enforcer, Engines, Features, Installed, RecordSource};
@@ -29,6 +30,8 @@ pub struct Pretended {
     pub sessions: BTreeMap<u32, Installed>,
     pub policies: BTreeMap<u32, usize>,
     pub cgroups: BTreeMap<u64, u32>,
+    pub facts: BTreeMap<u32, Facts>,
+    pub addresses: Vec<[u8; 16]>,
     pub last: u32,
     pub directory: PathBuf,
     pub loses_labels: bool,
@@ -114,10 +117,11 @@ impl Enforcer for Engine {
         Ok(())
     }
 
-    fn start_session(&mut self, policy: Installed) -> Result<u32> {
+    fn start_session(&mut self, policy: Installed, facts: Facts) -> Result<u32> {
         let mut engine = self.0.borrow_mut();
         engine.last += 1;
         let id = engine.last;
+        engine.facts.insert(id, facts);
         engine.sessions.insert(id, policy);
         Ok(id)
     }
@@ -186,6 +190,15 @@ impl Enforcer for Engine {
     }
 
     fn unprotect(&mut self, _: u32) -> Result<()> {
+        Ok(())
+    }
+
+    fn give(&self, _: u32, _: BorrowedFd<'_>) -> Result<()> {
+        Ok(())
+    }
+
+    fn set_addresses(&mut self, addresses: &[[u8; 16]]) -> Result<()> {
+        self.0.borrow_mut().addresses = addresses.to_vec();
         Ok(())
     }
 

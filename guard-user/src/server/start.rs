@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
 use guard_ebpf::abi::MAX_SESSIONS;
+use guard_ebpf::session::Facts;
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 
 use super::compiler::{Mistake, Ready, Subject};
@@ -20,7 +21,7 @@ use crate::events::time::Time;
 use crate::session::cgroup::SessionCgroup;
 use crate::session::limits::{Limits, Machine};
 use crate::session::name::Name;
-use crate::session::{oom, raw};
+use crate::session::{oom, outputs, raw, terminal};
 
 /// How long the label may take to be seen on the child.
 const LABEL_PATIENCE: Duration = Duration::from_secs(2);
@@ -132,8 +133,15 @@ impl Server {
         self.ensure_proved().await?;
         let policy = self.with_engine(|engine| engine.install(&ready.compiled))?;
         undo.done.policy = Some(policy);
-        let id = self.with_engine(|engine| engine.start_session(policy))?;
+        let facts = Facts {
+            terminal: terminal::of(child.as_fd()).unwrap_or(0),
+            reserved: 0,
+        };
+        let id = self.with_engine(|engine| engine.start_session(policy, facts))?;
         undo.done.session = Some(id);
+        for output in outputs::of(child.as_fd()) {
+            self.with_engine(|engine| engine.give(id, output.as_fd()))?;
+        }
         let cgroup = self.parts.cgroups.create(&name, pid).await?;
         undo.done.cgroup = Some(cgroup.clone());
         self.with_engine(|engine| engine.add_cgroup(cgroup.id, id))?;
