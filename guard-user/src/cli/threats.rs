@@ -7,7 +7,8 @@ use guard_threats::{GROUPS, Series, Stopped, Threat};
 
 use super::check::subject;
 use super::exit::{Exit, Failure};
-use super::output::{json, print, say};
+use super::output::{json, print, say, sentence};
+use crate::engine;
 use crate::policy::ruleset::{Ruleset, RulesetRule};
 use crate::server::compiler::Subject;
 use crate::server::policies::Policies;
@@ -74,7 +75,8 @@ pub fn run(raw: &Arguments) -> Result<Exit, Failure> {
             GROUPS.last().map_or(0, |group| group.threats.len())
         )));
     }
-    let kernel = kernel()?;
+    let (kernel, _) =
+        engine::release().map_err(|error| Failure::guard(sentence(&format!("{error:#}"))))?;
     let subject = Subject {
         policies: raw.policy.clone(),
         ..subject()?
@@ -122,24 +124,6 @@ fn fits(word: &str, id: &str) -> bool {
 
 fn names_any(word: &str) -> bool {
     guard_threats::all().any(|threat| fits(word, threat.id))
-}
-
-/// The running kernel's version.
-fn kernel() -> Result<Series, Failure> {
-    const FILE: &str = "/proc/sys/kernel/osrelease";
-    let text = std::fs::read_to_string(FILE)
-        .map_err(|error| Failure::guard(format!("{FILE} can't be read: {error}.")))?;
-    series(&text).ok_or_else(|| {
-        Failure::guard(format!(
-            "The kernel's version can't be read: {}.",
-            text.trim()
-        ))
-    })
-}
-
-fn series(release: &str) -> Option<Series> {
-    let mut parts = release.split(|byte: char| !byte.is_ascii_digit());
-    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
 }
 
 /// What becomes of a threat under a policy.
@@ -372,7 +356,5 @@ rules:
     fn rows_are_named_by_number_or_letter() {
         assert!(fits("F4", "F4") && fits("f", "F4") && fits("f4", "F4"));
         assert!(!fits("F", "A1") && !fits("F4", "F44") && !names_any("K1"));
-        assert_eq!(series("6.12.1-amd64\n"), Some((6, 12)));
-        assert_eq!(series("x"), None);
     }
 }
