@@ -5,17 +5,18 @@
 //! - `inode_mknod`: refuses nodes for devices too; the other kinds are like files.
 //! - `inode_link`: judges a hard link as a way to write the file, and its name as one that is
 //!   made.
-//! - `d_instantiate`: marks what was made as the session's own. It cannot refuse; what could not
-//!   be marked is not the session's own.
+//! - `d_instantiate`: marks what was made as the session's own, and hands the mark of a directory
+//!   down to what appears in it. It cannot refuse; what could not be marked is not the session's
+//!   own.
 
 use aya_ebpf::macros::lsm;
 use aya_ebpf::programs::LsmContext;
 use guard_ebpf::kernel::ProgramId;
 use guard_ebpf::operation::{Facility, Operation};
 use guard_ebpf::record::{FLAG_LINK, NO_NUMBER};
-use guard_ebpf::session::Pending;
+use guard_ebpf::session::{Label, Pending};
 
-use crate::access::{Arguments, Dentry, Inode, S_IFBLK, S_IFCHR, Task, forgotten};
+use crate::access::{Arguments, Dentry, Inode, S_IFBLK, S_IFCHR, Task};
 use crate::file;
 use crate::identity::{label_of, session_of};
 use crate::judge::{self, Act};
@@ -124,34 +125,61 @@ fn judge_link(arguments: Arguments, session: u32) -> i32 {
     )
 }
 
-/// Marks what was made.
+/// Marks what was made, and what lies in a directory that is a session's own.
 #[lsm(hook = "d_instantiate")]
 pub fn d_instantiate(context: LsmContext) -> i32 {
-    let Some(label) = label_of(Task::current()) else {
-        return 0;
-    };
     let arguments = Arguments::of(&context, ProgramId::d_instantiate);
     let dentry = Dentry::from_argument(arguments.get(0));
     let inode = Inode::from_argument(arguments.get(1));
-    // A look-up that found nothing.
-    if forgotten(inode.address()) == 0 {
+    // A look-up that found nothing. (Newer verifiers know that there may be none, and do not see
+    // the first check; older ones take the second for needless.)
+    if arguments.is_null(1) || inode.pointer().is_null() {
         return 0;
     }
-    let is_new = [0, 1].into_iter().any(|place| {
-        let pending = label.pending[place];
-        let matches = pending.dentry == dentry.address()
-            && pending.parent == dentry.parent().address()
-            && pending.name == dentry.name_hash()
-            && report::now().wrapping_sub(pending.time) < PATIENCE;
-        if matches {
-            label.pending[place] = Pending::default();
+    if let Some(label) = label_of(Task::current()) {
+        // A pseudo terminal appears when its master is opened, by whoever opens it, and never by
+        // a look-up.
+        if is_expected(label, dentry) || file::is_of_terminals(dentry) {
+            file::make_own(inode, label.session);
+            return 0;
         }
-        matches
-    });
-    // A pseudo terminal appears when its master is opened, by whoever opens it, and never by a
-    // look-up.
-    if is_new || file::is_of_terminals(dentry) {
-        file::make_own(inode, label.session);
     }
+    inherit(dentry, inode);
     0
+}
+
+/// Whether a file appears whose making was let through. It is expected no more then.
+#[inline(always)]
+fn is_expected(label: &mut Label, dentry: Dentry) -> bool {
+    let address = dentry.address();
+    let place = if label.pending[0].dentry == address {
+        0
+    } else if label.pending[1].dentry == address {
+        1
+    } else {
+        return false;
+    };
+    let pending = &mut label.pending[place];
+    let matches = pending.parent == dentry.parent().address()
+        && pending.name == dentry.name_hash()
+        && report::now().wrapping_sub(pending.time) < PATIENCE;
+    *pending = Pending::default();
+    matches
+}
+
+/// What lies in a directory that is a session's own is its own too, whoever put it there. A file
+/// with further names may lie elsewhere as well, and is not.
+#[inline(always)]
+fn inherit(dentry: Dentry, inode: Inode) {
+    let parent = dentry.parent();
+    if parent.address() == dentry.address() {
+        return;
+    }
+    let Some(directory) = parent.inode() else {
+        return;
+    };
+    let owner = file::owner(directory);
+    if owner != 0 && (inode.links() == 1 || inode.is_directory()) {
+        file::make_own(inode, owner);
+    }
 }

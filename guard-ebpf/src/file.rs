@@ -4,16 +4,12 @@
 //! and one on a file system that the kernel controls itself through are refused; a mark that
 //! could not be made or was lost means that the file is not the session's own.
 
-use core::ffi::c_void;
-
-use aya_ebpf::helpers::generated::bpf_loop;
-use guard_ebpf::abi::MAX_DEPTH;
 use guard_ebpf::bits::Bits;
 use guard_ebpf::decision::Candidates;
 use guard_ebpf::operation::{Facility, Operation, Reason};
 use guard_ebpf::policy::{Policy, Selector};
 use guard_ebpf::record::{FLAG_DIRECTORY, Kind};
-use guard_ebpf::session::{Mark, place};
+use guard_ebpf::session::{Mark, place as place_of};
 
 use crate::access::{Dentry, Inode, S_IFBLK, S_IFCHR, SuperBlock, Task, forget};
 use crate::judge::{self, Act, Outcome};
@@ -73,7 +69,13 @@ pub fn make_own(inode: Inode, session: u32) {
     }
 }
 
-/// Whether an inode itself is a session's own.
+/// Whose own an inode is: the session; 0 for nobody's.
+#[inline(always)]
+pub fn owner(inode: Inode) -> u32 {
+    mark_of(inode).map_or(0, |mark| mark.owner)
+}
+
+/// Whether an inode is a session's own.
 #[inline(always)]
 pub fn is_own(inode: Inode, session: u32) -> bool {
     mark_of(inode).is_some_and(|mark| mark.owner == session)
@@ -82,7 +84,9 @@ pub fn is_own(inode: Inode, session: u32) -> bool {
 /// The device number of the terminal that a session was started on; 0 for none.
 #[inline(always)]
 fn terminal(session: u32) -> u32 {
-    FACTS.get(place(session)).map_or(0, |facts| facts.terminal)
+    FACTS
+        .get(place_of(session))
+        .map_or(0, |facts| facts.terminal)
 }
 
 const fn device(major: u32, minor: u32) -> u32 {
@@ -149,7 +153,10 @@ fn region(file_system: SuperBlock, inode: Option<Inode>, leaf: Dentry, session: 
         magic::BPF => PIN,
         magic::PROC => match inode {
             Some(inode) if inode.process() != 0 => {
-                if !shows_own(inode, session) {
+                if shows_memory(leaf) {
+                    // Opening it is tracing, and judged as that.
+                    OWN
+                } else if !shows_own(inode, session) {
                     Facility::Processes.detail()
                 } else if is_preference(leaf) && Task::current().euid() == 0 {
                     Facility::Priority.detail()
@@ -157,6 +164,9 @@ fn region(file_system: SuperBlock, inode: Option<Inode>, leaf: Dentry, session: 
                     OWN
                 }
             }
+            // In a user namespace of its own an ordinary user may set what belongs to that: its
+            // own network. All else is root's, by the files' modes.
+            _ if Task::current().is_confined() => OWN,
             _ => Facility::Settings.detail(),
         },
         magic::SYSFS | magic::EFIVARFS => Facility::Hardware.detail(),
@@ -177,6 +187,12 @@ fn region(file_system: SuperBlock, inode: Option<Inode>, leaf: Dentry, session: 
     }
 }
 
+/// Whether a file in `/proc/PID` is the process's memory.
+#[inline(always)]
+fn shows_memory(leaf: Dentry) -> bool {
+    leaf.name_word() as u32 == u32::from_le_bytes(*b"mem\0")
+}
+
 /// Whether a file in `/proc/PID` says whom the kernel spares when memory runs out. Only a task
 /// with `CAP_SYS_RESOURCE` can make itself preferred.
 #[inline(always)]
@@ -186,51 +202,7 @@ fn is_preference(leaf: Dentry) -> bool {
     name == u64::from_le_bytes(*b"oom_scor") || name == u64::from_le_bytes(*b"oom_adj\0")
 }
 
-/// What is asked of every directory on the way up.
-struct Climb {
-    node: Dentry,
-    session: u32,
-    own: u32,
-}
-
-unsafe extern "C" fn ask_owner(_: u32, climb: *mut Climb) -> i64 {
-    // SAFETY: what was given to `bpf_loop`.
-    let climb = unsafe { &mut *climb };
-    if let Some(inode) = climb.node.inode()
-        && is_own(inode, climb.session)
-    {
-        climb.own = 1;
-        return 1;
-    }
-    let parent = climb.node.parent();
-    if parent.address() == climb.node.address() {
-        return 1;
-    }
-    climb.node = parent;
-    0
-}
-
-/// Whether a file, or a directory that it lies below, is the session's own.
-#[inline(always)]
-fn lies_in_own(leaf: Dentry, session: u32) -> bool {
-    let mut climb = Climb {
-        node: leaf,
-        session,
-        own: forget(0),
-    };
-    // SAFETY: the function has the form that the helper (5.17) calls.
-    unsafe {
-        bpf_loop(
-            MAX_DEPTH,
-            ask_owner as *const c_void as *mut c_void,
-            (&raw mut climb).cast(),
-            0,
-        )
-    };
-    climb.own != 0
-}
-
-/// The decision on an operation on a file in a region, by its path.
+/// The decision on an operation on a file, by its path.
 #[inline(always)]
 pub fn decide(policy: &'static Policy, slot: u32, act: Act, free: bool, target: Dentry) -> Outcome {
     const DELETE: u32 = Operation::Delete as u32;
@@ -257,17 +229,13 @@ pub fn decide(policy: &'static Policy, slot: u32, act: Act, free: bool, target: 
         };
         candidates.narrow(policy, Selector::Path, end.matches.or(ancestors));
     }
-    let outcome = judge::conclude_candidates(slot, candidates, free);
-    if outcome.yields() && lies_in_own(target, act.session) {
-        Outcome::own()
-    } else {
-        outcome
-    }
+    judge::conclude_candidates(slot, candidates, free)
 }
 
-/// Judges an operation on a file in a region. Returns what the hook returns.
+/// Judges an operation on a file in a region. `inode` is the file's, when it can be the
+/// session's own. Returns what the hook returns.
 #[inline(always)]
-fn in_region(act: Act, region: Region, target: Dentry) -> i32 {
+fn in_region(act: Act, region: Region, inode: Option<Inode>, target: Dentry) -> i32 {
     let mut act = act;
     let free = act.operation == Operation::Create as u32 && region == TREE;
     if region == OWN {
@@ -280,7 +248,14 @@ fn in_region(act: Act, region: Region, target: Dentry) -> i32 {
     let (outcome, policy) = match judge::policy_of(act.session) {
         None => (Outcome::deny(Reason::Error), 0),
         Some((policy, _)) if region == PIN => (Outcome::deny(Reason::GuardPin), policy.id),
-        Some((policy, slot)) => (decide(policy, slot, act, free, target), policy.id),
+        Some((policy, slot)) => {
+            let outcome = decide(policy, slot, act, free, target);
+            let own = match inode {
+                Some(inode) => outcome.yields() && is_own(inode, act.session),
+                None => false,
+            };
+            (if own { Outcome::own() } else { outcome }, policy.id)
+        }
     };
     if judge::conclude(act, outcome) {
         report::file(&outcome.header(Kind::File, act, policy), target);
@@ -291,28 +266,59 @@ fn in_region(act: Act, region: Region, target: Dentry) -> i32 {
 /// Judges an operation on a file that exists. Returns what the hook returns.
 #[inline(always)]
 pub fn existing(act: Act, target: Dentry) -> i32 {
-    let inode = target.inode();
-    let directory = inode.is_some_and(Inode::is_directory);
+    match target.inode() {
+        Some(inode) => with_inode(act, inode, target),
+        None => judge::EPERM,
+    }
+}
+
+/// Judges an operation on a file whose inode is known from elsewhere: from 6.19 on the verifier
+/// does not trust what is found through `file.f_path`, and marks can only be asked of inodes that
+/// it trusts.
+#[inline(always)]
+pub fn with_inode(act: Act, inode: Inode, target: Dentry) -> i32 {
     let act = Act {
-        flags: act.flags | if directory { FLAG_DIRECTORY } else { 0 },
+        flags: act.flags
+            | if inode.is_directory() {
+                FLAG_DIRECTORY
+            } else {
+                0
+            },
         ..act
     };
-    let region = forget(region(target.super_block(), inode, target, act.session));
-    in_region(act, region, target)
+    let region = if inode.links() == 0 && target.is_unhashed() {
+        // A file without a name, which nobody else can reach.
+        OWN
+    } else {
+        region(target.super_block(), Some(inode), target, act.session)
+    };
+    in_region(act, forget(region), Some(inode), target)
+}
+
+/// Judges an operation on a place. Whose own it is does not matter. Returns what the hook
+/// returns.
+#[inline(always)]
+pub fn place(act: Act, target: Dentry) -> i32 {
+    let act = Act {
+        flags: act.flags | FLAG_DIRECTORY,
+        ..act
+    };
+    let region = forget(region(target.super_block(), None, target, act.session));
+    in_region(act, region, None, target)
 }
 
 /// Judges the making of a file. Returns what the hook returns.
 #[inline(always)]
 pub fn new(act: Act, target: Dentry) -> i32 {
     let region = forget(region(target.super_block(), None, target, act.session));
-    in_region(act, region, target)
+    in_region(act, region, None, target)
 }
 
 /// Judges the use of a device by its node. Returns what the hook returns.
 #[inline(always)]
 pub fn device_node(session: u32, inode: Inode, node: Dentry) -> i32 {
     let region = forget(device_region(inode, session));
-    in_region(Act::new(session, Operation::Machine), region, node)
+    in_region(Act::new(session, Operation::Machine), region, None, node)
 }
 
 /// Whether a file system holds pseudo terminals.

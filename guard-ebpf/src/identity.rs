@@ -124,6 +124,13 @@ fn label(task: Task, session: u32) -> bool {
     stored
 }
 
+/// Judges a child that begins in another cgroup.
+#[inline(never)]
+fn judge_cgroup(session: u32) -> i32 {
+    let act = Act::on_machine(session, Facility::Cgroups);
+    judge::machine(act, NO_NUMBER, NO_NUMBER)
+}
+
 /// Inherits the label.
 #[lsm(hook = "task_alloc")]
 pub fn task_alloc(context: LsmContext) -> i32 {
@@ -133,8 +140,7 @@ pub fn task_alloc(context: LsmContext) -> i32 {
         return 0;
     }
     if arguments.get(1) & CLONE_INTO_CGROUP != 0 {
-        let act = Act::on_machine(session, Facility::Cgroups);
-        let verdict = judge::machine(act, NO_NUMBER, NO_NUMBER);
+        let verdict = judge_cgroup(session);
         if verdict != 0 {
             return verdict;
         }

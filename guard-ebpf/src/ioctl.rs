@@ -111,6 +111,9 @@ fn judge_command(arguments: Arguments, session: u32) -> i32 {
     let Some(dentry) = file.dentry() else {
         return judge::EPERM;
     };
+    let Some(inode) = file.inode() else {
+        return judge::EPERM;
+    };
     let operation = match command {
         Command::Attributes => Operation::Attributes,
         Command::Writing => Operation::Overwrite,
@@ -119,9 +122,6 @@ fn judge_command(arguments: Arguments, session: u32) -> i32 {
             return judge::machine(act, NO_NUMBER, number);
         }
         Command::Terminal => {
-            let Some(inode) = dentry.inode() else {
-                return judge::EPERM;
-            };
             // The master of a pseudo terminal shows no inode of its own: it was opened, and
             // with it the terminal made, by whoever holds it.
             if inode.kind() != S_IFCHR || file::is_own(inode, session) || is_master(inode.device())
@@ -132,7 +132,7 @@ fn judge_command(arguments: Arguments, session: u32) -> i32 {
             return judge::machine(act, NO_NUMBER, number);
         }
     };
-    file::existing(Act::new(session, operation), dentry)
+    file::with_inode(Act::new(session, operation), inode, dentry)
 }
 
 /// Whether a device is the master of pseudo terminals: `/dev/ptmx`, or `ptmx` in a devpts.

@@ -42,6 +42,7 @@ fields! {
     NamespacesNet = "nsproxy"."net_ns";
     MountNamespaceUser = "mnt_namespace"."user_ns";
     UserNamespaceLevel = "user_namespace"."level";
+    CredUserNamespace = "cred"."user_ns";
     CredEuid = "cred"."euid";
     MmExeFile = "mm_struct"."exe_file";
     CssSetDefault = "css_set"."dfl_cgrp";
@@ -56,6 +57,7 @@ fields! {
     FileInode = "file"."f_inode";
     PathDentry = "path"."dentry";
     DentryParent = "dentry"."d_parent";
+    DentryHash = "dentry"."d_hash";
     DentryName = "dentry"."d_name"."__d_name";
     DentryInode = "dentry"."d_inode";
     DentrySb = "dentry"."d_sb";
@@ -69,6 +71,7 @@ fields! {
     InodeNumber = "inode"."i_ino";
     InodeMode = "inode"."i_mode";
     InodeSb = "inode"."i_sb";
+    InodeLinks = "inode"."i_nlink";
     InodeDevice = "inode"."i_rdev";
     MountRoot = "vfsmount"."mnt_root";
     ProcInodePid = "proc_inode"."pid";

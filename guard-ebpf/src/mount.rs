@@ -40,7 +40,7 @@ fn judge_place(session: u32, flags: u8, place: Dentry) -> i32 {
         flags,
         ..Act::new(session, Operation::Mount)
     };
-    file::existing(act, place)
+    file::place(act, place)
 }
 
 /// Judges mounting on a path.

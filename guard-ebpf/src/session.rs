@@ -70,6 +70,11 @@ pub struct Mark {
     pub owner: u32,
     /// For files in `/proc/PID`: the session of the process; 0 for none.
     pub process: u32,
+    /// The session that was started with the file as its standard output or error; 0 for none.
+    /// It may write through that descriptor, and not open the file for writing.
+    pub given: u32,
+    /// Zero.
+    pub reserved: u32,
     /// The session (high) and the policy (low) that were last found to let the file be
     /// written; in one word, so that it is read and written in one step.
     pub writable: u64,
@@ -157,7 +162,7 @@ const _: () = {
     assert!(MAX_SESSIONS.is_power_of_two() && MAX_POLICIES <= 256);
     assert!(size_of::<Label>() == 72);
     assert!(size_of::<Facts>() == 8);
-    assert!(size_of::<Mark>() == 16);
+    assert!(size_of::<Mark>() == 24);
     assert!(size_of::<PortKey>() == 16 && LISTENED.is_power_of_two());
     assert!(size_of::<Session>() == 8);
     assert!(size_of::<Counters>() == 8 * (1 + MAX_OPERATIONS * VERDICTS + MAX_OPERATIONS + 2));

@@ -17,7 +17,7 @@ use guard_ebpf::kernel::ProgramId;
 use guard_ebpf::operation::Operation;
 use guard_ebpf::session::Mark;
 
-use crate::access::{Arguments, File, S_IFBLK, S_IFCHR, S_IFDIR, S_IFREG, Task};
+use crate::access::{Arguments, Dentry, File, Inode, S_IFBLK, S_IFCHR, S_IFDIR, S_IFREG, Task};
 use crate::file;
 use crate::identity::session_of;
 use crate::judge::{self, Act};
@@ -54,7 +54,7 @@ fn judge_opening(session: u32, file: File) -> i32 {
     let Some(dentry) = file.dentry() else {
         return judge::EPERM;
     };
-    let Some(inode) = dentry.inode() else {
+    let Some(inode) = file.inode() else {
         return judge::EPERM;
     };
     if file.mode() & FMODE_CREATED != 0 || file.flags() & O_TMPFILE != 0 {
@@ -65,41 +65,40 @@ fn judge_opening(session: u32, file: File) -> i32 {
         S_IFBLK | S_IFCHR => file::device_node(session, inode, dentry),
         S_IFDIR => 0,
         _ if file.mode() & FMODE_WRITE == 0 => 0,
-        _ => judge_writing(session, file),
+        _ => judge_writing(session, inode, dentry),
     }
+}
+
+/// What is remembered of a file that a session was found to be let write under a policy.
+#[inline(always)]
+const fn writable(session: u32, policy: u32) -> u64 {
+    (session as u64) << 32 | policy as u64
 }
 
 /// Judges writing to a file; what was let through is remembered.
 #[inline(always)]
-fn judge_writing(session: u32, file: File) -> i32 {
-    let Some(dentry) = file.dentry() else {
-        return judge::EPERM;
-    };
-    let verdict = file::existing(Act::new(session, Operation::Overwrite), dentry);
+fn judge_writing(session: u32, inode: Inode, dentry: Dentry) -> i32 {
+    let verdict = file::with_inode(Act::new(session, Operation::Overwrite), inode, dentry);
     if verdict == 0
-        && let Some(inode) = file.inode()
         && let Some((policy, _)) = judge::policy_of(session)
     {
         let mut mark = Mark::default();
         if let Some(mark) = INODES.get_or_insert(inode, &mut mark) {
-            mark.writable = u64::from(session) << 32 | u64::from(policy.id);
+            mark.writable = writable(session, policy.id);
         }
     }
     verdict
 }
 
-/// Whether a file was found to be writable by a session under its policy.
+/// Whether a session was found to be let write a file under its policy, or started with it.
 #[inline(always)]
-fn was_writable(session: u32, file: File) -> bool {
+fn may_write(session: u32, inode: Inode) -> bool {
     let Some((policy, _)) = judge::policy_of(session) else {
         return false;
     };
-    let Some(inode) = file.inode() else {
-        return false;
-    };
-    INODES
-        .get(inode)
-        .is_some_and(|mark| mark.writable == u64::from(session) << 32 | u64::from(policy.id))
+    INODES.get(inode).is_some_and(|mark| {
+        mark.writable == writable(session, policy.id) || mark.given == session
+    })
 }
 
 /// Judges what is about to be written through a descriptor.
@@ -108,13 +107,13 @@ fn judge_descriptor(session: u32, file: File) -> i32 {
     let Some(inode) = file.inode() else {
         return judge::EPERM;
     };
+    let Some(dentry) = file.dentry() else {
+        return judge::EPERM;
+    };
     match inode.kind() {
-        S_IFREG if was_writable(session, file) => 0,
-        S_IFREG => judge_writing(session, file),
-        S_IFBLK => match file.dentry() {
-            Some(dentry) => file::device_node(session, inode, dentry),
-            None => judge::EPERM,
-        },
+        S_IFREG if may_write(session, inode) => 0,
+        S_IFREG => judge_writing(session, inode, dentry),
+        S_IFBLK => file::device_node(session, inode, dentry),
         // Pipes, sockets, terminals and other devices: whoever gave the descriptor away meant
         // it to be used.
         _ => 0,
@@ -143,7 +142,8 @@ pub fn mmap_file(context: LsmContext) -> i32 {
     }
     let session = session_of(Task::current());
     let file = File::from_argument(arguments.get(0));
-    if session == 0 || file.mode() & FMODE_WRITE == 0 {
+    // Newer verifiers (7.1) know that it can be null, and do not see the check above.
+    if session == 0 || file.pointer().is_null() || file.mode() & FMODE_WRITE == 0 {
         return 0;
     }
     judge_descriptor(session, file)
@@ -166,7 +166,7 @@ fn judge_received(session: u32, file: File) -> i32 {
     let Some(dentry) = file.dentry() else {
         return judge::EPERM;
     };
-    let Some(inode) = dentry.inode() else {
+    let Some(inode) = file.inode() else {
         return judge::EPERM;
     };
     match inode.kind() {

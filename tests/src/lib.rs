@@ -8,13 +8,17 @@ pub mod actor;
 mod attacks;
 pub mod bench;
 pub mod boot;
+mod canary;
 mod cli;
 pub mod context;
 mod events;
 pub mod init;
 mod lifecycle;
+mod limits;
 pub mod promise;
 mod refusals;
 pub mod registry;
 mod reload;
 mod support;
+
+pub use attacks::threats::rows as threats;

@@ -1,6 +1,7 @@
 //! The command line: a file per verb. Each has the raw arguments as they were typed, and
 //! the validated configuration that it runs with.
 
+mod canary;
 mod check;
 mod doctor;
 pub mod exit;
@@ -50,6 +51,8 @@ enum Verb {
     Doctor(doctor::Arguments),
     Server(server::Arguments),
     #[command(hide = true)]
+    Canary(canary::Arguments),
+    #[command(hide = true)]
     Generate(generate::Arguments),
 }
 
@@ -75,6 +78,7 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> Exit {
         Verb::Check(raw) => check::run(&raw),
         Verb::Doctor(raw) => doctor::run(&raw),
         Verb::Server(raw) => server::run(&raw),
+        Verb::Canary(raw) => canary::run(&raw),
         Verb::Generate(raw) => generate::run(raw),
     };
     result.unwrap_or_else(|failure| {

@@ -152,6 +152,7 @@ fn serve(paths: &Paths, lock: Lock, way: Way, ready: impl FnOnce() -> Result<()>
         }),
         compiler: Arc::new(Policies::of_this_process()),
         cgroups: Box::new(HostCgroups),
+        canary: Some("/proc/self/exe".into()),
         stay: matches!(way, Way::Foreground { stay: true, .. }),
         background: way == Way::Background,
     };

@@ -89,6 +89,13 @@ fn shown(status: &Status, now: Time) -> String {
             status.server,
             if status.stays { " (stays)" } else { "" }
         );
+        if !status.proved.is_empty() {
+            let _ = writeln!(
+                text,
+                "Seen to be refused just now: {}",
+                plain(&status.proved.join(", "))
+            );
+        }
         for degradation in &engine.degradations {
             let _ = writeln!(text, "Not enforced here: {}", plain(degradation));
         }
@@ -222,6 +229,7 @@ mod tests {
                 degradations_of_root: Vec::new(),
             }),
             alarm: None,
+            proved: vec!["signal".into(), "delete".into()],
             sessions: vec![SessionStatus {
                 name: Name::new("claude-1").unwrap(),
                 id: 1,
@@ -264,6 +272,7 @@ claude-1: the policy was edited and has a mistake; the one before stays in force
 claude-1: 5 events were lost because the ring buffer was full; the verdicts were in force all the same
 
 guard 0.1.0 on Linux 6.12.1, server 77
+Seen to be refused just now: signal, delete
 Not enforced here: x can't be refused
 ";
         assert_eq!(shown(&status(), now), expected);

@@ -2,6 +2,7 @@
 
 use super::distribution::boot_with;
 use super::{Check, Machine, State};
+use crate::session::control::CONTROLLERS;
 use crate::system::mounts::Mounts;
 
 /// The lowest kernel (major, minor).
@@ -32,6 +33,7 @@ pub fn all(machine: &Machine) -> Vec<Check> {
         ftrace(machine),
         lockdown(machine),
         cgroup2(machine),
+        controllers(machine),
         bpffs(machine),
         capabilities(machine),
     ]
@@ -186,6 +188,33 @@ fn cgroup2(machine: &Machine) -> Check {
         Some(mount) => check(&mount.point.to_string_lossy()),
         None => check("not mounted").missing("sudo mount -t cgroup2 cgroup2 /sys/fs/cgroup"),
     }
+}
+
+fn controllers(machine: &Machine) -> Check {
+    let check = |found: &str| met("controllers", "cgroup controllers for limits", found);
+    let mounts = mounts(machine).unwrap_or_default();
+    let Some(mount) = mounts.iter().find(|mount| mount.kind == "cgroup2") else {
+        // The check before says what to do.
+        return check("not looked for");
+    };
+    let file = mount.point.join("cgroup.controllers");
+    let Some(there) = machine.text(&file.to_string_lossy()) else {
+        return check("can't be read").unknown(None);
+    };
+    let missing: Vec<_> = CONTROLLERS
+        .iter()
+        .map(|(name, _)| *name)
+        .filter(|name| !there.split_whitespace().any(|word| word == *name))
+        .collect();
+    if missing.is_empty() {
+        return check(&there);
+    }
+    check(&format!("missing: {}", missing.join(", "))).unknown(Some(
+        "Guard works without them, and sessions are not limited in what these stand for. They \
+         may be in use by version 1 (boot with cgroup_no_v1=all; on systemd with \
+         systemd.unified_cgroup_hierarchy=1), or switched off (cgroup_disable= on the kernel's \
+         command line).",
+    ))
 }
 
 fn bpffs(machine: &Machine) -> Check {

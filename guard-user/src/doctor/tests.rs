@@ -5,7 +5,7 @@ use super::*;
 use std::fs;
 
 /// A machine on which all is well.
-const WELL: [(&str, &str); 11] = [
+const WELL: [(&str, &str); 12] = [
     ("/proc/sys/kernel/osrelease", "6.12.1-amd64\n"),
     ("/sys/kernel/btf/vmlinux", "x\0bpf_lsm_task_kill\0y"),
     (
@@ -24,6 +24,7 @@ const WELL: [(&str, &str); 11] = [
          2 1 0:26 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n\
          3 1 0:27 / /sys/fs/bpf rw - bpf bpf rw\n",
     ),
+    ("/sys/fs/cgroup/cgroup.controllers", "cpu io memory pids\n"),
     (
         "/proc/self/status",
         "Uid:\t0\t0\t0\t0\nCapEff:\t000001ffffffffff\n",
@@ -63,6 +64,13 @@ fn unmet(changes: &[(&str, Option<&str>)]) -> Vec<(&'static str, State, String)>
 #[test]
 fn a_machine_on_which_all_is_well_lacks_nothing() {
     assert_eq!(unmet(&[]), []);
+}
+
+#[test]
+fn a_controller_that_is_missing_is_named_and_guard_works_without() {
+    let unmet = unmet(&[("/sys/fs/cgroup/cgroup.controllers", Some("cpu io pids"))]);
+    assert_eq!((unmet[0].0, unmet[0].1), ("controllers", State::Unknown));
+    assert!(unmet[0].2.contains("cgroup_disable="), "{}", unmet[0].2);
 }
 
 #[test]
@@ -221,6 +229,7 @@ MISSING BPF compiled to machine code     off
 ok      tracing of kernel functions on   on
 ok      lockdown lets BPF programs read  none
 ok      cgroups of version 2             /sys/fs/cgroup
+ok      cgroup controllers for limits    cpu io memory pids
 ok      a BPF file system                /sys/fs/bpf
 ok      capabilities of root             all that are needed
 

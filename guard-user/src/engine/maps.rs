@@ -9,7 +9,7 @@ use guard_ebpf::automaton::{Row, Start, StartKey};
 use guard_ebpf::bits::Bits;
 use guard_ebpf::policy::{Policy, UserKey};
 use guard_ebpf::record::ExecutableKey;
-use guard_ebpf::session::{Counters, Facts, Owner, Session};
+use guard_ebpf::session::{Counters, Facts, Listener, Owner, PortKey, Session};
 
 use super::shared::Shared;
 
@@ -37,6 +37,10 @@ pub struct Maps {
     pub executables: Array<MapData, Shared<ExecutableKey>>,
     /// What is known of each session apart from its policy.
     pub facts: Array<MapData, Shared<Facts>>,
+    /// The ports that sessions listen on.
+    pub listeners: HashMap<MapData, Shared<PortKey>, Shared<Listener>>,
+    /// The System V IPC objects that sessions made, by address.
+    pub ipc_objects: HashMap<MapData, u64, u32>,
     /// The host's own addresses.
     pub addresses: HashMap<MapData, [u8; 16], u32>,
 }
@@ -85,6 +89,8 @@ impl Maps {
             owners: pinned(directory, "OWNERS", Map::HashMap)?,
             executables: pinned(directory, "EXECUTABLES", Map::Array)?,
             facts: pinned(directory, "FACTS", Map::Array)?,
+            listeners: pinned(directory, "LISTENERS", Map::HashMap)?,
+            ipc_objects: pinned(directory, "IPC_OBJECTS", Map::HashMap)?,
             addresses: pinned(directory, "ADDRESSES", Map::HashMap)?,
         })
     }

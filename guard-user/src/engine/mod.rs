@@ -3,13 +3,17 @@
 //! The rest of the user side knows no hook, map or program; it sees sessions, policies,
 //! counters and records.
 
+pub mod attempts;
 mod btf;
 mod debug;
+mod facts;
 mod install;
 mod kernel;
 mod load;
 mod maps;
+mod marks;
 mod records;
+mod recount;
 mod sessions;
 mod shared;
 
@@ -47,16 +51,6 @@ pub struct Features {
 
 impl Features {
     fn new(kernel: String, looked_up: &kernel::Kernel) -> Self {
-        let mut degradations_of_root = Vec::new();
-        // `may_access_mm` asks for CAP_PERFMON when the LSM has refused, from 6.15 on.
-        if looked_up.perfmon_reads {
-            degradations_of_root.push(
-                "Linux lets a process with CAP_PERFMON (so every process of root) read the \
-                 environment and the memory map of other processes even where guard refuses it \
-                 and says so; run the session as an ordinary user to keep it from that"
-                    .to_owned(),
-            );
-        }
         Self {
             kernel,
             identity: if looked_up.labels_in_table {
@@ -70,7 +64,7 @@ impl Features {
                 .map(|program| (program.hook, program.purpose))
                 .collect(),
             degradations: Vec::new(),
-            degradations_of_root,
+            degradations_of_root: Vec::new(),
         }
     }
 }

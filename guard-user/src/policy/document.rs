@@ -6,6 +6,7 @@ use guard_ebpf::policy::Effect;
 
 use super::diagnostics::Span;
 use super::glob::{Part, Token};
+use crate::session::limits::Limits;
 
 /// A document.
 #[derive(Clone, Debug, Default)]
@@ -14,6 +15,8 @@ pub(crate) struct Document {
     pub includes: Vec<Named>,
     /// Where it asks for `mode: audit`.
     pub audit: Option<Span>,
+    /// What it says of what the session may take of the machine.
+    pub limits: Limits,
     /// Its groups of processes.
     pub groups: Vec<Definition<Vec<Item>>>,
     /// Its sets of paths.

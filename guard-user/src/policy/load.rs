@@ -14,6 +14,7 @@ use super::reader::Reader;
 use super::ruleset::{Ruleset, RulesetRule};
 use super::scope::Scope;
 use super::tree;
+use crate::session::limits::Limits;
 
 /// Where a policy comes from.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -314,6 +315,7 @@ impl Load<'_> {
             })
             .collect();
         let mut rules = builtin::rules(&self.environment.protected, &files);
+        let mut limits = Limits::default();
         let mut seen = BTreeSet::new();
         let mut left: Vec<usize> = tops.iter().rev().copied().collect();
         let documents = std::mem::take(&mut self.documents);
@@ -322,6 +324,7 @@ impl Load<'_> {
                 continue;
             }
             let read = &documents[index];
+            limits = limits.or(read.document.limits);
             for rule in &read.document.rules {
                 rules.extend(self.resolve(rule, &read.scope));
             }
@@ -330,7 +333,11 @@ impl Load<'_> {
         let audit = tops
             .iter()
             .any(|&top| documents[top].document.audit.is_some());
-        Ruleset { audit, rules }
+        Ruleset {
+            audit,
+            limits,
+            rules,
+        }
     }
 
     /// A rule with its names looked up. None after a mistake, and for a rule that has nothing

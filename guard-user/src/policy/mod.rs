@@ -13,6 +13,7 @@ pub mod evaluate;
 mod expression;
 mod glob;
 mod groups;
+mod limits;
 pub mod load;
 mod matching;
 mod parse;

@@ -10,7 +10,9 @@ use super::tree::{Node, Value};
 const VERSION: &str = "1";
 
 /// The keys of a document.
-const DOCUMENT: [&str; 6] = ["version", "include", "mode", "groups", "paths", "rules"];
+const DOCUMENT: [&str; 7] = [
+    "version", "include", "mode", "limits", "groups", "paths", "rules",
+];
 
 impl Reader<'_> {
     /// Reads a document.
@@ -38,6 +40,7 @@ impl Reader<'_> {
                     self.no_doubles(&document.includes);
                 }
                 "mode" => document.audit = self.mode(value),
+                "limits" => document.limits = self.limits(value),
                 "groups" => document.groups = self.groups(value),
                 "paths" => document.paths = self.path_sets(value),
                 _ => document.rules = self.rules(value),

@@ -8,6 +8,7 @@ use guard_ebpf::policy::Effect;
 
 use super::compiled::RuleInfo;
 use super::document::{Item, PathGlob, Via};
+use crate::session::limits::Limits;
 use crate::system::signals;
 
 /// A policy as its documents give it.
@@ -15,6 +16,8 @@ use crate::system::signals;
 pub struct Ruleset {
     /// Whether refusals are only recorded.
     pub audit: bool,
+    /// What the session may take of the machine.
+    pub limits: Limits,
     /// The rules in the order in which they are tried, the built-in ones first.
     pub rules: Vec<RulesetRule>,
 }

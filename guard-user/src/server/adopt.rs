@@ -34,8 +34,18 @@ impl Server {
             trim_heap();
             self.take_over(engine)?;
             live = self.with_engine(|engine| engine.sessions())?;
+            // The canary ends with its server; the next one clears away what is left.
+            live.retain(|&(id, installed)| {
+                let is_canary = self.is_canary(installed);
+                if is_canary {
+                    self.inner.borrow_mut().canaries.insert(id);
+                }
+                !is_canary
+            });
         }
-        self.sort(live)
+        self.sort(live)?;
+        self.adopt_frozen();
+        Ok(())
     }
 
     /// Sorts the states on disk: sessions that the engine knows go on, others are over.
@@ -95,6 +105,8 @@ impl Server {
                 is_awaited: false,
                 status: None,
                 is_ending: false,
+                // Nobody saw whether the programs ran all the time.
+                unseen: Some(0),
             };
             inner.sessions.insert(id, session);
         }

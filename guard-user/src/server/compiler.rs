@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::policy::compiled::Compiled;
+use crate::session::limits::Limits;
 
 /// Whom and what a policy is compiled for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +27,8 @@ pub struct Subject {
 pub struct Ready {
     /// For the engine.
     pub compiled: Compiled,
+    /// What the session may take of the machine.
+    pub limits: Limits,
     /// Every file that it was read from, includes among them.
     pub files: Vec<PathBuf>,
     /// What is to be said about it, a sentence each.

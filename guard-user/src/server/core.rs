@@ -12,11 +12,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use tokio::sync::Notify;
+use tokio::sync::{Mutex, Notify};
 
+use super::canary::Canary;
 use super::compiler::{Compiler, Subject};
 use super::enforcer::{Enforcer, Engines, RecordSource};
 use super::feed::Feed;
+use super::health::Health;
 use super::paths::Paths;
 use super::protocol::{Refusal, Response};
 use super::state::{KnownPolicy, SessionState};
@@ -52,6 +54,8 @@ pub struct Parts {
     pub compiler: Arc<dyn Compiler>,
     /// What makes cgroups.
     pub cgroups: Box<dyn CgroupHost>,
+    /// The program that is run as the canary (`PROGRAM canary`); none for tests without a kernel.
+    pub canary: Option<PathBuf>,
     /// Whether it stays when nothing is left to do.
     pub stay: bool,
     /// Whether a client started it in the background, and so in the client's own cgroup.
@@ -69,6 +73,10 @@ pub struct Server {
     pub(super) fed: Notify,
     /// An engine has been loaded: there are records to read.
     pub(super) armed: Notify,
+    /// Who tries what must be refused, from the first time on.
+    pub(super) canary: Mutex<Option<Canary>>,
+    /// Whether sessions are frozen.
+    pub(super) is_frozen: Cell<bool>,
     /// How many connections there are.
     pub(super) connections: Cell<usize>,
     /// The server is on its way out: no new work.
@@ -85,8 +93,10 @@ pub(super) struct Inner {
     /// Sessions that have ended, the latest last.
     pub memory: VecDeque<Past>,
     pub feed: Feed,
-    /// Why the engine may not enforce what it should.
-    pub alarm: Option<String>,
+    /// Whether the engine enforces.
+    pub health: Health,
+    /// The sessions that canaries have had: their records are no events.
+    pub canaries: BTreeSet<u32>,
 }
 
 /// A session that lives.
@@ -98,6 +108,9 @@ pub(super) struct Session {
     pub status: Option<i32>,
     /// Whether its end is under way.
     pub is_ending: bool,
+    /// When ends of its tasks may not have been counted: how often in succession it was seen
+    /// without a process.
+    pub unseen: Option<u32>,
 }
 
 /// A session that has ended.
@@ -159,11 +172,14 @@ impl Server {
                 reserved: BTreeSet::new(),
                 memory: VecDeque::new(),
                 feed,
-                alarm: None,
+                health: Health::default(),
+                canaries: BTreeSet::new(),
             }),
             ended: Notify::new(),
             fed: Notify::new(),
             armed: Notify::new(),
+            canary: Mutex::new(None),
+            is_frozen: Cell::new(false),
             connections: Cell::new(0),
             leaving: Cell::new(false),
         }))
@@ -192,8 +208,10 @@ impl Server {
         let mut inner = self.inner.borrow_mut();
         inner.engine = Some(engine);
         inner.records = Some(records);
+        drop(inner);
         self.armed.notify_waiters();
-        Ok(())
+        self.set_addresses()
+            .context("the host's addresses can't be set")
     }
 
     /// Does something with the engine, which must be there.
@@ -322,7 +340,9 @@ impl Inner {
     /// Whether a name is taken.
     pub fn is_taken(&self, name: &Name) -> bool {
         let lives = |session: &Session| session.state.name == *name;
-        self.reserved.contains(name) || self.sessions.values().any(lives)
+        name.as_str() == super::canary::NAME
+            || self.reserved.contains(name)
+            || self.sessions.values().any(lives)
     }
 
     /// Remembers a session that has ended.

@@ -77,6 +77,8 @@ pub async fn run(parts: Parts, _lock: Lock, ready: impl FnOnce() -> Result<()>) 
     tokio::task::spawn_local(Rc::clone(&server).flush_in_time());
     tokio::task::spawn_local(Rc::clone(&server).look_after_sessions());
     tokio::task::spawn_local(Rc::clone(&server).reload_on_change());
+    tokio::task::spawn_local(Rc::clone(&server).stay_proved());
+    tokio::task::spawn_local(Rc::clone(&server).follow_addresses());
     tokio::select! {
         () = accept(&server, &listener) => {}
         () = server.idle(), if !stay => {}
@@ -88,6 +90,7 @@ pub async fn run(parts: Parts, _lock: Lock, ready: impl FnOnce() -> Result<()>) 
     let gone = fs::remove_file(paths.control());
     drop(listener);
     gone.with_context(|| paths.control().display().to_string())?;
+    server.end_canary(&mut *server.canary.lock().await).await;
     server.leave()
 }
 

@@ -4,7 +4,7 @@
 use std::os::fd::AsRawFd;
 
 use anyhow::Result;
-use guard_ebpf::session::Counters;
+use guard_ebpf::session::{Counters, Facts};
 
 use crate::policy::compiled::Compiled;
 
@@ -43,7 +43,7 @@ pub trait Enforcer {
     /// Takes a policy out that no session points to.
     fn retire(&mut self, installed: Installed) -> Result<()>;
     /// Starts a session without processes and returns its number.
-    fn start_session(&mut self, policy: Installed) -> Result<u32>;
+    fn start_session(&mut self, policy: Installed, facts: Facts) -> Result<u32>;
     /// Gives a session another policy, in one step.
     fn set_policy(&mut self, session: u32, policy: Installed) -> Result<()>;
     /// Ends a session that has no processes.
@@ -60,10 +60,14 @@ pub trait Enforcer {
     fn session_of(&self, pid: u32) -> Result<Option<u32>>;
     /// The processes of a session, wherever they have gone.
     fn members(&self, session: u32) -> Result<Vec<u32>>;
+    /// Gives up tasks of a session whose ends were not counted, if it has no process any more.
+    fn forget_lost_tasks(&mut self, session: u32) -> Result<bool>;
     /// Makes a process one of guard's own, out of reach for every session.
     fn protect(&mut self, pid: u32) -> Result<()>;
     /// Takes that back.
     fn unprotect(&mut self, pid: u32) -> Result<()>;
+    /// Says which addresses are the host's own: IPv6, or IPv4 mapped into it.
+    fn set_addresses(&mut self, addresses: &[[u8; 16]]) -> Result<()>;
     /// The records that the kernel writes.
     fn records(&mut self) -> Result<Box<dyn RecordSource>>;
     /// Takes the engine out of the kernel.

@@ -119,8 +119,15 @@ impl Feed {
     }
 
     fn hand_out(&mut self, event: &Event) {
-        let name = event.session.as_deref();
-        if let Some(book) = name.and_then(|name| self.books.get_mut(name)) {
+        for (name, book) in &mut self.books {
+            let is_concerned = match &event.session {
+                Some(session) => session == name,
+                // What there is to say of the host concerns each session.
+                None => matches!(event.body, Body::Notice(_)),
+            };
+            if !is_concerned {
+                continue;
+            }
             book.summary.add(event);
             let before = book.log.missing();
             let news = book.log.append(event);
@@ -129,7 +136,7 @@ impl Feed {
                 if let Body::Notice(notice) = &body {
                     log(&notice.message);
                 }
-                self.pipeline.announce(name, Time::now(), body);
+                self.pipeline.announce(Some(name), Time::now(), body);
             }
         }
         self.followers.retain(|follower| follower.send(event));

@@ -206,6 +206,12 @@ impl Server {
     }
 
     async fn kill(&self, id: u32, grace: Duration) {
+        // What is frozen ends by force only.
+        let grace = if self.is_frozen.get() {
+            Duration::ZERO
+        } else {
+            grace
+        };
         self.signal(id, libc::SIGTERM);
         // A stopped process ends when it goes on.
         self.signal(id, libc::SIGCONT);
@@ -231,7 +237,7 @@ impl Server {
     }
 
     /// The living processes of a session, in its cgroup or not.
-    fn living(&self, id: u32) -> Vec<u32> {
+    pub(super) fn living(&self, id: u32) -> Vec<u32> {
         let members = self
             .with_engine(|engine| engine.members(id))
             .unwrap_or_else(|error| {

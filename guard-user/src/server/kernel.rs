@@ -4,7 +4,7 @@ use std::os::fd::{AsRawFd, RawFd};
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use guard_ebpf::session::Counters;
+use guard_ebpf::session::{Counters, Facts};
 use nix::mount::{MsFlags, mount};
 
 use super::enforcer::{Enforcer, Engines, Features, Installed, RecordSource};
@@ -76,8 +76,15 @@ impl Enforcer for Engine {
         Engine::retire(self, installed.into())
     }
 
-    fn start_session(&mut self, policy: Installed) -> Result<u32> {
-        Engine::start_session(self, policy.into())
+    fn start_session(&mut self, policy: Installed, facts: Facts) -> Result<u32> {
+        let session = Engine::start_session(self, policy.into())?;
+        match self.set_facts(session, facts) {
+            Ok(()) => Ok(session),
+            Err(error) => {
+                Engine::end_session(self, session)?;
+                Err(error)
+            }
+        }
     }
 
     fn set_policy(&mut self, session: u32, policy: Installed) -> Result<()> {
@@ -121,12 +128,20 @@ impl Enforcer for Engine {
             .collect())
     }
 
+    fn forget_lost_tasks(&mut self, session: u32) -> Result<bool> {
+        Engine::forget_lost_tasks(self, session)
+    }
+
     fn protect(&mut self, pid: u32) -> Result<()> {
         Engine::protect(self, pid)
     }
 
     fn unprotect(&mut self, pid: u32) -> Result<()> {
         Engine::unprotect(self, pid)
+    }
+
+    fn set_addresses(&mut self, addresses: &[[u8; 16]]) -> Result<()> {
+        Engine::set_addresses(self, addresses)
     }
 
     fn records(&mut self) -> Result<Box<dyn RecordSource>> {

@@ -1,7 +1,6 @@
 //! What the server does by itself as long as it lives: reading records, handing out events,
 //! looking after sessions, noticing that nothing is left to do.
 
-use std::fs;
 use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -10,9 +9,7 @@ use anyhow::{Context, Result};
 use tokio::io::unix::AsyncFd;
 
 use super::core::{Inner, Server, log};
-use super::proof;
-use crate::cli::output::sentence;
-use crate::events::event::Level;
+use super::{canary, proof};
 
 /// How often sessions are looked at, should no record tell of their end.
 const LOOK: Duration = Duration::from_secs(1);
@@ -20,8 +17,6 @@ const LOOK: Duration = Duration::from_secs(1);
 const IDLE: Duration = Duration::from_secs(1);
 /// How many records are taken at a time before others get their turn.
 const BATCH: usize = 512;
-/// When this is off, the kernel runs none of the guard's programs.
-const FTRACE: &str = "/proc/sys/kernel/ftrace_enabled";
 
 /// A descriptor that somebody else owns and keeps open.
 struct Borrowed(RawFd);
@@ -75,12 +70,17 @@ impl Server {
             records,
             sessions,
             feed,
+            canaries,
             ..
         } = &mut *inner;
         let Some(records) = records else { return 0 };
         let mut over = Vec::new();
         let mut proved = Vec::new();
         let count = records.drain(BATCH, &mut |record| {
+            // What is refused to the canary is no event.
+            if canaries.contains(&canary::session_of(record)) {
+                return;
+            }
             let taken = proof::take(record, sessions);
             proved.extend(taken.map(|taken| taken.session));
             if !taken.is_some_and(|taken| taken.is_proof) {
@@ -128,7 +128,6 @@ impl Server {
                 continue;
             }
             self.drain();
-            self.check_alive();
             for id in ids {
                 {
                     let mut inner = self.inner.borrow_mut();
@@ -142,30 +141,11 @@ impl Server {
                         feed.count(id, &counters, sessions);
                     }
                 }
+                self.give_up_lost(id);
                 let server = Rc::clone(&self);
                 tokio::task::spawn_local(async move { server.end_if_over(id).await });
             }
         }
-    }
-
-    /// Looks whether the kernel still runs the guard's programs.
-    fn check_alive(&self) {
-        let is_off = fs::read_to_string(FTRACE).is_ok_and(|text| text.trim() == "0");
-        let before = self.inner.borrow().alarm.is_some();
-        if is_off == before {
-            return;
-        }
-        let message = if is_off {
-            format!(
-                "guard does not enforce: {FTRACE} is 0, and the kernel runs no BPF LSM program; \
-                 write 1 into it: sudo sysctl kernel.ftrace_enabled=1"
-            )
-        } else {
-            format!("guard enforces again: {FTRACE} is 1")
-        };
-        self.inner.borrow_mut().alarm = is_off.then(|| sentence(&message));
-        let level = if is_off { Level::Error } else { Level::Info };
-        self.notice(None, level, &message);
     }
 
     /// Waits until nothing has been left to do for a while.

@@ -1,7 +1,9 @@
 //! The server: one process per host that owns the engine, the sessions, the audit log and
 //! the control socket; and the client's way to it.
 
+mod addresses;
 mod adopt;
+pub mod canary;
 pub mod client;
 pub mod compiler;
 mod connection;
@@ -10,6 +12,7 @@ pub mod daemon;
 pub mod enforcer;
 mod feed;
 mod finish;
+mod health;
 pub mod host;
 pub mod kernel;
 mod life;

@@ -56,6 +56,7 @@ impl Compiler for Policies {
         };
         match Loader::new(&environment, &host).load(&sources) {
             Ok(loaded) => Ok(Ready {
+                limits: loaded.ruleset.limits,
                 compiled: loaded.compiled,
                 files: loaded.files,
                 notes: loaded.notes,

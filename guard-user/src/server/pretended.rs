@@ -12,13 +12,14 @@ use std::pin::Pin;
 use std::rc::Rc;
 
 use anyhow::{Context, Result, ensure};
-use guard_ebpf::session::Counters;
+use guard_ebpf::session::{Counters, Facts};
 
 use super::core::CgroupHost;
 use super::enforcer::{Enforcer, Engines, Features, Installed, RecordSource};
 use crate::policy::compiled::Compiled;
 use crate::session::cgroup::SessionCgroup;
 use crate::session::name::Name;
+use crate::session::processes::living;
 
 /// The engine's state, which outlives servers as pins do. Labels are whoever is listed in a
 /// cgroup's file, and alive.
@@ -28,6 +29,8 @@ pub struct Pretended {
     pub sessions: BTreeMap<u32, Installed>,
     pub policies: BTreeMap<u32, usize>,
     pub cgroups: BTreeMap<u64, u32>,
+    pub facts: BTreeMap<u32, Facts>,
+    pub addresses: Vec<[u8; 16]>,
     pub last: u32,
     pub directory: PathBuf,
     pub loses_labels: bool,
@@ -38,7 +41,7 @@ impl Pretended {
         let Ok(entries) = fs::read_dir(&self.directory) else {
             return Vec::new();
         };
-        entries
+        let listed: Vec<u32> = entries
             .flatten()
             .filter(|entry| {
                 let id = entry.metadata().map_or(0, |metadata| metadata.ino());
@@ -49,8 +52,8 @@ impl Pretended {
                 let pids = text.lines().filter_map(|line| line.parse().ok());
                 pids.collect::<Vec<u32>>()
             })
-            .filter(|pid| Path::new(&format!("/proc/{pid}")).exists())
-            .collect()
+            .collect();
+        living(Path::new("/proc"), &listed)
     }
 }
 
@@ -113,10 +116,11 @@ impl Enforcer for Engine {
         Ok(())
     }
 
-    fn start_session(&mut self, policy: Installed) -> Result<u32> {
+    fn start_session(&mut self, policy: Installed, facts: Facts) -> Result<u32> {
         let mut engine = self.0.borrow_mut();
         engine.last += 1;
         let id = engine.last;
+        engine.facts.insert(id, facts);
         engine.sessions.insert(id, policy);
         Ok(id)
     }
@@ -176,11 +180,20 @@ impl Enforcer for Engine {
         Ok(self.0.borrow().members(session))
     }
 
+    fn forget_lost_tasks(&mut self, _: u32) -> Result<bool> {
+        Ok(false)
+    }
+
     fn protect(&mut self, _: u32) -> Result<()> {
         Ok(())
     }
 
     fn unprotect(&mut self, _: u32) -> Result<()> {
+        Ok(())
+    }
+
+    fn set_addresses(&mut self, addresses: &[[u8; 16]]) -> Result<()> {
+        self.0.borrow_mut().addresses = addresses.to_vec();
         Ok(())
     }
 
@@ -205,8 +218,19 @@ impl CgroupHost for Directories {
         _: u32,
     ) -> Pin<Box<dyn Future<Output = Result<SessionCgroup>> + 'host>> {
         Box::pin(async move {
+            // A kernel would not list who has ended.
+            let left = self.0.join("guard").join(session.as_str());
+            let _ = fs::remove_file(left.join("cgroup.procs"));
             let cgroup = SessionCgroup::create_plain(&self.0, session)?;
-            fs::write(cgroup.directory.join("cgroup.procs"), "")?;
+            for file in [
+                "cgroup.procs",
+                "cgroup.freeze",
+                "memory.max",
+                "pids.max",
+                "cpu.weight",
+            ] {
+                fs::write(cgroup.directory.join(file), "")?;
+            }
             Ok(cgroup)
         })
     }

@@ -169,6 +169,7 @@ mod tests {
             is_awaited: true,
             status: None,
             is_ending: false,
+            unseen: None,
         };
         // Records of the test's helpers are of session 1.
         let mut sessions = BTreeMap::from([(1, session)]);

@@ -172,6 +172,9 @@ pub struct Status {
     pub engine: Option<Features>,
     /// Why the engine may not enforce what it should, if so.
     pub alarm: Option<String>,
+    /// What was last seen to be refused, by the canary.
+    #[serde(default)]
+    pub proved: Vec<String>,
     /// The sessions, the oldest first.
     pub sessions: Vec<SessionStatus>,
 }

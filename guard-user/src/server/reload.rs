@@ -4,8 +4,10 @@ use std::rc::Rc;
 
 use super::compiler::{Mistake, Ready};
 use super::core::{Inner, Server, fingerprint, log};
+use super::start::limit;
 use super::state::KnownPolicy;
-use crate::events::event::{PolicyChange, PolicyEdit};
+use crate::events::event::{Level, PolicyChange, PolicyEdit};
+use crate::session::limits::Limits;
 use crate::system::links::is_changeable;
 
 impl Server {
@@ -60,7 +62,10 @@ impl Server {
             Ok(Ok((ready, fingerprint))) => {
                 let files = ready.files.clone();
                 match self.put_in_force(id, &ready) {
-                    Ok(()) => (files, fingerprint),
+                    Ok(()) => {
+                        self.limit_anew(id, ready.limits).await;
+                        (files, fingerprint)
+                    }
                     Err(error) => {
                         let message = format!("it could not be put in force: {error:#}");
                         self.reject(id, message);
@@ -148,6 +153,19 @@ impl Server {
         feed.policy(&session.state.name, edit);
         feed.flush();
         Ok(())
+    }
+
+    /// Gives a session the limits of its edited policy.
+    async fn limit_anew(&self, id: u32, limits: Limits) {
+        let cgroup = {
+            let inner = self.inner.borrow();
+            let session = inner.sessions.get(&id);
+            session.map(|session| session.state.cgroup.clone())
+        };
+        let Some(cgroup) = cgroup else { return };
+        for warning in limit(&cgroup, limits).await {
+            self.notice(Some(id), Level::Warning, &warning);
+        }
     }
 
     /// Says that an edit has a mistake; the policy before it stays in force.

@@ -19,7 +19,8 @@ impl Server {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             stays: self.parts.stay,
             engine: inner.engine.as_ref().map(|engine| engine.features()),
-            alarm: inner.alarm.clone(),
+            alarm: inner.health.alarm(),
+            proved: inner.health.proved(),
             sessions: inner
                 .sessions
                 .iter()

@@ -6,6 +6,8 @@ use std::rc::Rc;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
+use guard_ebpf::abi::MAX_SESSIONS;
+use guard_ebpf::session::Facts;
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 
 use super::compiler::{Mistake, Ready, Subject};
@@ -17,8 +19,9 @@ use super::state::{KnownPolicy, SessionState};
 use crate::events::event::Level;
 use crate::events::time::Time;
 use crate::session::cgroup::SessionCgroup;
+use crate::session::limits::{Limits, Machine};
 use crate::session::name::Name;
-use crate::session::raw;
+use crate::session::{oom, raw, terminal};
 
 /// How long the label may take to be seen on the child.
 const LABEL_PATIENCE: Duration = Duration::from_secs(2);
@@ -26,6 +29,9 @@ const LABEL_PATIENCE: Duration = Duration::from_secs(2);
 const UNDO_PATIENCE: Duration = Duration::from_secs(10);
 /// What was written so short a time ago may be written once more with the same time stamp.
 const FRESH: Duration = Duration::from_millis(20);
+
+/// How many sessions there can be: one place is the canary's.
+const LIMIT: usize = MAX_SESSIONS as usize - 1;
 
 /// What has been done so far, to be undone when the rest fails.
 struct Undo {
@@ -124,14 +130,21 @@ impl Server {
             ))
         })?;
         self.arm()?;
+        self.ensure_proved().await?;
         let policy = self.with_engine(|engine| engine.install(&ready.compiled))?;
         undo.done.policy = Some(policy);
-        let id = self.with_engine(|engine| engine.start_session(policy))?;
+        let facts = Facts {
+            terminal: terminal::of(child.as_fd()).unwrap_or(0),
+            reserved: 0,
+        };
+        let id = self.with_engine(|engine| engine.start_session(policy, facts))?;
         undo.done.session = Some(id);
         let cgroup = self.parts.cgroups.create(&name, pid).await?;
         undo.done.cgroup = Some(cgroup.clone());
         self.with_engine(|engine| engine.add_cgroup(cgroup.id, id))?;
+        let mut warnings = limit(&cgroup, ready.limits).await;
         ensure_alive(child)?;
+        warnings.extend(preferred(pid));
         cgroup.attach(pid)?;
         self.check_label(id, pid, child).await?;
 
@@ -165,17 +178,22 @@ impl Server {
             is_awaited: true,
             status: None,
             is_ending: false,
+            unseen: None,
         };
         let of_root = session.state.uid == 0;
         self.open(id, session);
         undo.is_kept = true;
         self.save(id);
         self.watch(id, &ready.files, fingerprint);
+        for warning in &warnings {
+            self.notice(Some(id), Level::Warning, warning);
+        }
+        warnings.extend(self.warnings(of_root));
         Ok(Response::Started {
             session: name,
             id,
             server: std::process::id(),
-            warnings: self.warnings(of_root),
+            warnings,
             notes: ready.notes,
         })
     }
@@ -183,6 +201,12 @@ impl Server {
     /// Finds or checks a name, and keeps it from others.
     fn reserve(&self, start: &Start) -> Result<Name, Refused> {
         let mut inner = self.inner.borrow_mut();
+        if inner.sessions.len() + inner.reserved.len() >= LIMIT {
+            return Err(Refused::guard(format!(
+                "There is no room for more sessions: the limit is {LIMIT}. `guard status` lists \
+                 those that there are."
+            )));
+        }
         let name = match &start.name {
             Some(name) if inner.is_taken(name) => {
                 return Err(Refused::usage(format!(
@@ -236,7 +260,7 @@ impl Server {
                     .filter(move |_| of_root);
                 features.degradations.into_iter().chain(of_root)
             })
-            .chain(inner.alarm.clone())
+            .chain(inner.health.alarm())
             .collect()
     }
 
@@ -285,6 +309,24 @@ impl Server {
             self.notice(Some(id), Level::Warning, &message);
         }
     }
+}
+
+/// Puts limits in force, and says which can't be, a sentence each.
+pub(super) async fn limit(cgroup: &SessionCgroup, limits: Limits) -> Vec<String> {
+    match Machine::this() {
+        Ok(machine) => cgroup.limit(&limits.on(machine)).await,
+        Err(error) => vec![format!("the session is not limited: {error}")],
+    }
+}
+
+/// Has a session's first process be ended before others when memory runs out; a sentence when
+/// that is impossible.
+fn preferred(pid: u32) -> Option<String> {
+    let error = oom::prefer(pid).err()?;
+    Some(format!(
+        "when memory runs out, the kernel may end others before this session: \
+         /proc/{pid}/oom_score_adj: {error}"
+    ))
 }
 
 /// Whether all files were last written safely before a time.

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
+use super::control::{self, write};
+use super::limits::Numbers;
 use super::name::Name;
 use super::scope;
 
@@ -45,6 +47,8 @@ impl SessionCgroup {
     pub fn create_plain(mount: &Path, session: &Name) -> Result<Self> {
         let parent = mount.join(PARENT);
         make(&parent)?;
+        control::hand_down(mount);
+        control::hand_down(&parent);
         Self::at(parent.join(session.as_str()), None)
     }
 
@@ -71,8 +75,7 @@ impl SessionCgroup {
 
     /// Moves a process in, with all its threads.
     pub fn attach(&self, pid: u32) -> Result<()> {
-        let file = self.directory.join("cgroup.procs");
-        write(&file, &pid.to_string()).with_context(|| {
+        Self::enter(&self.directory, pid).with_context(|| {
             format!(
                 "process {pid} can't be moved into the cgroup {}",
                 shown(&self.directory)
@@ -82,13 +85,53 @@ impl SessionCgroup {
 
     /// The processes in it and in the cgroups below it.
     pub fn processes(&self) -> Vec<u32> {
+        self.places().into_iter().map(|(_, pid)| pid).collect()
+    }
+
+    /// The same, each with the directory of the cgroup that it is in.
+    pub fn places(&self) -> Vec<(PathBuf, u32)> {
         let mut found = Vec::new();
         for directory in self.tree() {
             // One that vanishes meanwhile has no processes.
             let text = fs::read_to_string(directory.join("cgroup.procs")).unwrap_or_default();
-            found.extend(text.lines().filter_map(|pid| pid.parse::<u32>().ok()));
+            let pids = text.lines().filter_map(|pid| pid.parse::<u32>().ok());
+            found.extend(pids.map(|pid| (directory.clone(), pid)));
         }
         found
+    }
+
+    /// Moves a process into a cgroup. One that is in it already gets the label once more, if
+    /// it has none.
+    pub fn enter(directory: &Path, pid: u32) -> io::Result<()> {
+        write(&directory.join("cgroup.procs"), &pid.to_string())
+    }
+
+    /// Whether it has been frozen.
+    pub fn is_frozen(&self) -> bool {
+        fs::read_to_string(self.directory.join("cgroup.freeze"))
+            .is_ok_and(|text| text.trim() == "1")
+    }
+
+    /// Puts limits in force, and says what can't be limited here, a sentence each.
+    ///
+    /// Where there is a unit its limits are systemd's, which would undo what others write.
+    pub async fn limit(&self, numbers: &Numbers) -> Vec<String> {
+        match (&self.unit, self.directory.parent()) {
+            (Some(unit), Some(scope)) => match scope::limit(unit, numbers).await {
+                Ok(()) => control::check(scope, numbers),
+                Err(error) => vec![format!("the session is not limited: {error:#}")],
+            },
+            _ => control::limit(&self.directory, numbers),
+        }
+    }
+
+    /// Stops all that is in it, or lets it go on (`cgroup.freeze`, Linux 5.2). The kernel may
+    /// take a moment to stop who is in the middle of a system call.
+    pub fn freeze(&self, frozen: bool) -> io::Result<()> {
+        write(
+            &self.directory.join("cgroup.freeze"),
+            if frozen { "1" } else { "0" },
+        )
     }
 
     /// Kills every process in it at once (`cgroup.kill`, Linux 5.14).
@@ -137,15 +180,6 @@ fn make(directory: &Path) -> Result<()> {
         }
         _ => Ok(()),
     }
-}
-
-/// Writes into a control file, which is there already.
-fn write(file: &Path, text: &str) -> io::Result<()> {
-    use std::io::Write;
-    fs::OpenOptions::new()
-        .write(true)
-        .open(file)?
-        .write_all(text.as_bytes())
 }
 
 fn shown(path: &Path) -> String {

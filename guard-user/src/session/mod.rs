@@ -5,11 +5,15 @@
 
 pub mod cgroup;
 pub mod command;
+pub mod control;
 pub mod environment;
 pub mod identity;
 pub mod launch;
+pub mod limits;
 pub mod name;
+pub mod oom;
 pub mod processes;
 pub(crate) mod raw;
 pub mod scope;
 pub mod supervise;
+pub mod terminal;

@@ -38,6 +38,18 @@ pub fn pidfd_send_signal(pidfd: BorrowedFd<'_>, signal: i32) -> io::Result<()> {
     }
 }
 
+/// A copy of a descriptor of the process of a pidfd (Linux 5.6).
+pub fn pidfd_getfd(pidfd: BorrowedFd<'_>, number: i32) -> io::Result<OwnedFd> {
+    // SAFETY: the call takes three integers and touches no memory of ours.
+    let result = unsafe { libc::syscall(libc::SYS_pidfd_getfd, pidfd.as_raw_fd(), number, 0) };
+    let fd = i32::try_from(result).map_err(|_| io::Error::other("pidfd_getfd"))?;
+    if fd < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the kernel has just made this descriptor for us, so nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
 /// The process of a pidfd, as it is numbered here. An error for one that has been reaped, and
 /// for one in a pid namespace that can't be seen from here.
 pub fn pidfd_pid(pidfd: BorrowedFd<'_>) -> io::Result<u32> {

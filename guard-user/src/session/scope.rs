@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use zbus::{Connection, Variant};
 
+use super::limits::{CPU_PERIOD_MICROSECONDS, Numbers};
 use super::name::Name;
 
 /// The slice that all of guard's units are in.
@@ -57,6 +58,40 @@ pub async fn start(unit: &str, description: &str, pid: u32) -> Result<PathBuf> {
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+}
+
+/// Gives a unit these limits, until it ends.
+pub async fn limit(unit: &str, numbers: &Numbers) -> Result<()> {
+    connect()
+        .await?
+        .call_method(
+            Some("org.freedesktop.systemd1"),
+            "/org/freedesktop/systemd1",
+            Some("org.freedesktop.systemd1.Manager"),
+            "SetUnitProperties",
+            &(unit, true, limits(numbers)),
+        )
+        .await
+        .with_context(|| format!("systemd refused to limit {unit}"))?;
+    Ok(())
+}
+
+/// Limits as systemd.resource-control(5) names them. The highest number is its "infinity".
+fn limits(numbers: &Numbers) -> Properties<'static> {
+    let or_infinity = |number: Option<u64>| Variant::from(number.unwrap_or(u64::MAX));
+    let periods = 1_000_000 / CPU_PERIOD_MICROSECONDS;
+    let weight = u64::from(numbers.weight.unwrap_or(100));
+    vec![
+        ("MemoryMax", or_infinity(numbers.memory)),
+        ("MemorySwapMax", or_infinity(numbers.swap)),
+        ("TasksMax", or_infinity(numbers.processes)),
+        (
+            "CPUQuotaPerSecUSec",
+            or_infinity(numbers.cpu.map(|quota| quota * periods)),
+        ),
+        ("CPUWeight", Variant::from(weight)),
+        ("IOWeight", Variant::from(weight)),
+    ]
 }
 
 /// Names and values of a unit.
@@ -133,6 +168,26 @@ mod tests {
         assert_eq!(
             signature.trim_matches(['(', ')']),
             "ssa(sv)a(sa(sv))".trim_matches(')')
+        );
+    }
+
+    #[test]
+    fn limits_have_the_signature_that_systemd_asks_for() {
+        use zbus::Message;
+        let numbers = Numbers {
+            cpu: Some(250_000),
+            ..Numbers::default()
+        };
+        let properties = limits(&numbers);
+        assert!(properties.contains(&("CPUQuotaPerSecUSec", Variant::from(2_500_000_u64))));
+        assert!(properties.contains(&("MemoryMax", Variant::from(u64::MAX))));
+        let message = Message::method_call("/org/freedesktop/systemd1", "SetUnitProperties")
+            .build(&("guard-a-1.scope", true, properties))
+            .unwrap();
+        let signature = message.body().signature().to_string();
+        assert_eq!(
+            signature.trim_matches(['(', ')']),
+            "sba(sv)".trim_matches(')')
         );
     }
 

@@ -1,6 +1,7 @@
 //! Presets, includes, and what is told besides.
 
 use super::*;
+use crate::session::limits::{Limit, Limits};
 
 #[test]
 fn the_default_policy_allows_deletion_in_the_workspace_and_of_temporary_files() {
@@ -321,4 +322,28 @@ fn the_reference_has_a_row_for_every_operation_and_every_facility() {
         assert!(rows.iter().any(|row| row[1] == name), "{name}");
     }
     assert_eq!(rows.len(), Operation::EVERY.len());
+}
+
+#[test]
+fn limits_of_a_document_go_before_those_of_what_it_includes() {
+    let host = FakeHost::new()
+        .file(
+            "policy.yaml",
+            "version: 1\ninclude: other.yaml\nlimits: { memory: 2G, cpu: 150% }\n",
+        )
+        .file(
+            "other.yaml",
+            "version: 1\nlimits: { memory: 1G, processes: 100, swap: 0, weight: 50 }\n",
+        );
+    let loaded = Loader::new(&environment(), &host)
+        .load(&[Source::File("policy.yaml".into())])
+        .expect("no mistake");
+    let expected = Limits {
+        memory: Some(Limit::Number(2 << 30)),
+        swap: Some(Limit::Number(0)),
+        processes: Some(Limit::Number(100)),
+        cpu: Some(Limit::Percent(150)),
+        weight: Some(50),
+    };
+    assert_eq!(loaded.ruleset.limits, expected);
 }

@@ -1,5 +1,7 @@
 //! Sessions from start to end, followers, and what is refused.
 
+use std::os::fd::AsFd;
+
 use super::*;
 
 #[test]
@@ -223,4 +225,36 @@ fn strangers_words_are_refused_with_the_reason() {
         stream.read_to_string(&mut answer).unwrap();
         assert!(answer.contains("different versions of guard"), "{answer}");
     });
+}
+
+#[test]
+fn the_engine_knows_the_session_s_terminal_and_the_host_s_addresses() {
+    let host = Host::new();
+    let engine = host.engine.clone();
+    let pty = nix::pty::openpty(None, None).unwrap();
+    let slave = pty.slave.try_clone().unwrap();
+    host.with_server(move |paths| {
+        let child = std::process::Command::new("/bin/sleep")
+            .arg("60")
+            .stdin(slave)
+            .spawn()
+            .unwrap();
+        let pidfd = crate::session::raw::pidfd_open(Pid::from_raw(child.id() as i32)).unwrap();
+        let mut connection = connect(&paths);
+        connection
+            .send(&request(None, &[]), Some(pidfd.as_fd()))
+            .unwrap();
+        let response = connection.receive().unwrap();
+        assert!(matches!(response, Response::Started { .. }), "{response:?}");
+        let mut child = child;
+        child.kill().unwrap();
+        child.wait().unwrap();
+    });
+    let engine = engine.0.borrow();
+    let terminals: Vec<u32> = engine.facts.values().map(|facts| facts.terminal).collect();
+    let device = nix::sys::stat::fstat(&pty.slave).unwrap().st_rdev;
+    let minor = nix::sys::stat::minor(device) as u32;
+    assert_eq!(terminals, [136 << 20 | minor]);
+    let loopback = std::net::Ipv4Addr::LOCALHOST.to_ipv6_mapped().octets();
+    assert!(engine.addresses.contains(&loopback));
 }

@@ -22,12 +22,14 @@ use crate::session::launch::{Held, Plan};
 use crate::session::name::Name;
 
 mod edits;
+mod health;
 mod lives;
 
 /// A host with a server's directories and an engine.
 struct Host {
     base: tempfile::TempDir,
     engine: Engine,
+    canary: Option<std::path::PathBuf>,
 }
 
 impl Host {
@@ -41,6 +43,7 @@ impl Host {
         Self {
             base,
             engine: Engine(Rc::new(RefCell::new(engine))),
+            canary: None,
         }
     }
 
@@ -59,6 +62,7 @@ impl Host {
                 protected: Vec::new(),
             }),
             cgroups: Box::new(Directories(self.base.path().join("cgroup"))),
+            canary: self.canary.clone(),
             stay: false,
             background: false,
         }
