@@ -61,7 +61,7 @@ impl Bits {
     /// The lowest clause in it.
     #[must_use]
     #[inline(always)]
-    pub const fn first(self) -> Option<u32> {
+    pub fn first(self) -> Option<u32> {
         if self.0[0] != 0 {
             Some(lowest(self.0[0]))
         } else if self.0[1] != 0 {
@@ -72,23 +72,35 @@ impl Bits {
     }
 }
 
+/// For each value of the highest six bits of [`SEQUENCE`] shifted, by how much it was.
+static SHIFTS: [u8; 64] = {
+    let mut shifts = [0; 64];
+    let mut shift = 0;
+    while shift < 64 {
+        shifts[(SEQUENCE << shift >> 58) as usize] = shift;
+        shift += 1;
+    }
+    shifts
+};
+
+/// A de Bruijn sequence: its 64 windows of six bits differ.
+const SEQUENCE: u64 = 0x03f7_9d71_b4cb_0a89;
+
 /// The index of the lowest bit of a word that is not zero.
 ///
-/// Written out since BPF has no instruction for it, and the compiler's replacement is
-/// a table that would need a relocation.
+/// BPF has no instruction for it, and the compiler's replacement is such a table, after which it
+/// removes the checks that the verifier wants to see; so it must not know what this is. A search
+/// by halves would make the verifier follow the rest of the program once for each of its ways.
 #[inline(always)]
-const fn lowest(word: u64) -> u32 {
-    let mut word = word;
-    let mut index = 0;
-    let mut width = 32;
-    while width > 0 {
-        if word & ((1 << width) - 1) == 0 {
-            word >>= width;
-            index += width;
-        }
-        width >>= 1;
+fn lowest(word: u64) -> u32 {
+    let bit = word & word.wrapping_neg();
+    // SAFETY: a valid reference; six bits are an index into 64 elements.
+    unsafe {
+        let index = core::ptr::read_volatile(&raw const bit).wrapping_mul(SEQUENCE) >> 58;
+        u32::from(core::ptr::read_volatile(
+            SHIFTS.as_ptr().add(index as usize),
+        ))
     }
-    index
 }
 
 #[cfg(test)]

@@ -30,6 +30,9 @@ pub struct Decision {
     pub reason: Reason,
     /// The rule's index, when [`Reason::Rule`]; otherwise 0.
     pub rule: u8,
+    /// Whether a file that is the session's own is let through nonetheless: every refusal
+    /// yields to that but those of the guard's own protection.
+    pub yields: bool,
 }
 
 impl Decision {
@@ -40,6 +43,7 @@ impl Decision {
             verdict: Verdict::Deny,
             reason,
             rule: 0,
+            yields: false,
         }
     }
 }
@@ -50,16 +54,18 @@ impl Decision {
 pub struct Candidates(Bits);
 
 impl Candidates {
-    /// The clauses of the rules about an operation. `detail` is the signal or the facility
+    /// The clauses of the rules about an operation, by its number. `detail` is the signal or the facility
     /// ([`crate::operation::Facility::detail`]), or 0 for operations that have none.
     #[must_use]
     #[inline(always)]
-    pub fn about(policy: &Policy, operation: Operation, detail: u32) -> Self {
+    pub fn about(policy: &Policy, operation: u32, detail: u32) -> Self {
+        const SIGNAL: u32 = Operation::Signal as u32;
+        const MACHINE: u32 = Operation::Machine as u32;
         let clauses = policy.operations[operation as usize & (MAX_OPERATIONS - 1)];
         let detail = match operation {
             // Behind the signals lie the facilities.
-            Operation::Signal if detail > MAX_SIGNAL => 0,
-            Operation::Signal | Operation::Machine => detail,
+            SIGNAL if detail > MAX_SIGNAL => 0,
+            SIGNAL | MACHINE => detail,
             _ => return Self(clauses),
         };
         Self(clauses.and(policy.details[detail as usize & (DETAILS - 1)]))
@@ -103,7 +109,13 @@ impl Candidates {
                     ..Decision::deny(Reason::Default)
                 };
             }
-            return soften(policy, Decision::deny(Reason::Default));
+            return soften(
+                policy,
+                Decision {
+                    yields: true,
+                    ..Decision::deny(Reason::Default)
+                },
+            );
         };
         let rule = policy.clause_rule[clause as usize & (MAX_CLAUSES - 1)];
         let effect = policy.effects[rule as usize & (MAX_RULES - 1)];
@@ -111,6 +123,7 @@ impl Candidates {
             verdict,
             reason: Reason::Rule,
             rule,
+            yields: false,
         };
         if effect == Effect::Allow as u8 {
             decision(Verdict::Allow)
@@ -119,7 +132,13 @@ impl Candidates {
         } else if effect == Effect::DenyAlways as u8 {
             decision(Verdict::Deny)
         } else {
-            soften(policy, decision(Verdict::Deny))
+            soften(
+                policy,
+                Decision {
+                    yields: true,
+                    ..decision(Verdict::Deny)
+                },
+            )
         }
     }
 }
@@ -131,7 +150,7 @@ impl Candidates {
 /// free where nothing says otherwise.
 #[must_use]
 pub fn decide(policy: &Policy, operation: Operation, detail: u32, matched: &Matched) -> Decision {
-    let mut candidates = Candidates::about(policy, operation, detail);
+    let mut candidates = Candidates::about(policy, operation as u32, detail);
     for kind in Selector::EVERY {
         if kind.is_on_process() == operation.is_on_process() {
             candidates.narrow(policy, kind, matched.0[kind as usize]);

@@ -3,7 +3,8 @@
 //! - `inode_unlink`, `inode_rmdir`: also reached through overlayfs, nfsd and message
 //!   queues. Judge the name that goes.
 //! - `inode_rename`: judges the name that goes as a removal, and the one that is replaced
-//!   too. An exchange calls it twice, the second time with the sides swapped.
+//!   too; a name that is new is judged as one that is made. An exchange calls it twice, the
+//!   second time with the sides swapped.
 //!
 //! A file is judged by its path from the root of its file system, as the kernel has it:
 //! bind mounts, symbolic links, `..` and a changed root do not change it.
@@ -15,18 +16,16 @@ use guard_ebpf::operation::Operation;
 use guard_ebpf::record::FLAG_RENAME;
 
 use crate::access::{Arguments, Dentry, Task};
+use crate::file;
 use crate::identity::session_of;
-use crate::judge::{self, Act};
+use crate::judge::Act;
 
 /// The act of deleting.
 #[inline(always)]
 fn delete(session: u32, flags: u8) -> Act {
     Act {
-        session,
-        operation: Operation::Delete,
-        signal: 0,
         flags,
-        quiet: false,
+        ..Act::new(session, Operation::Delete)
     }
 }
 
@@ -42,7 +41,7 @@ fn remove(context: &LsmContext, program: ProgramId) -> i32 {
 /// Judges a session's removal. (Why it is a function of its own: see `signal::kill`.)
 #[inline(never)]
 fn judge_removal(arguments: Arguments, session: u32) -> i32 {
-    judge::file(delete(session, 0), Dentry::from_argument(arguments.get(0)))
+    file::existing(delete(session, 0), Dentry::from_argument(arguments.get(0)))
 }
 
 /// Judges the removal of files.
@@ -69,7 +68,7 @@ pub fn inode_rename(context: LsmContext) -> i32 {
 /// Judges a session's renaming.
 #[inline(never)]
 fn judge_renaming(arguments: Arguments, session: u32) -> i32 {
-    let away = judge::file(
+    let away = file::existing(
         delete(session, FLAG_RENAME),
         Dentry::from_argument(arguments.get(0)),
     );
@@ -78,7 +77,7 @@ fn judge_renaming(arguments: Arguments, session: u32) -> i32 {
     }
     let over = Dentry::from_argument(arguments.get(1));
     if !over.exists() {
-        return 0;
+        return file::new(Act::new(session, Operation::Create), over);
     }
-    judge::file(delete(session, FLAG_RENAME), over)
+    file::existing(delete(session, FLAG_RENAME), over)
 }

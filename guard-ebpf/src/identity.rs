@@ -1,7 +1,8 @@
 //! Who is an actor: the label of a session's tasks.
 //!
 //! - `task_alloc`: every child and thread of a labelled process gets its label before it
-//!   exists; if it cannot be stored, the fork fails: nothing escapes by exhaustion.
+//!   exists; if it cannot be stored, the fork fails: nothing escapes by exhaustion. Refuses
+//!   children that begin in another cgroup.
 //! - `bprm_creds_for_exec`: a thread that is not the leader becomes the leader when it
 //!   executes. One that existed before its process was moved into a session has no label
 //!   of its own; it gets the leader's, or the execution fails.
@@ -21,10 +22,12 @@ use aya_ebpf::macros::{btf_tracepoint, lsm};
 use aya_ebpf::programs::{BtfTracePointContext, LsmContext};
 use aya_log_ebpf::{debug, warn};
 use guard_ebpf::kernel::ProgramId;
-use guard_ebpf::record::Member;
+use guard_ebpf::operation::Facility;
+use guard_ebpf::record::{Member, NO_NUMBER};
 use guard_ebpf::session::{Counters, Label, place};
 
 use crate::access::{Arguments, Cgroup, Task, labels_in_table};
+use crate::judge::{self, Act};
 use crate::maps::{CGROUPS, COUNTERS, LABELS, SESSIONS, TASKS};
 use crate::report;
 
@@ -33,8 +36,25 @@ use crate::report;
 /// that lies deeper below a session's than this is not labelled.
 const CGROUP_DEPTH: u32 = 64;
 
+/// `CLONE_INTO_CGROUP` (5.7): the child would begin in another cgroup, without the session's
+/// limits.
+const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
 /// `-EAGAIN`: what a fork returns that could not be labelled, as at the limit of processes.
 const EAGAIN: i32 = -11;
+
+/// The label of a task itself.
+#[inline(always)]
+pub fn label_of(task: Task) -> Option<&'static mut Label> {
+    if labels_in_table() {
+        // SAFETY: an entry is only removed when its task is freed, and only its task writes it.
+        TASKS
+            .get_ptr_mut(task.address())
+            .map(|label| unsafe { &mut *label })
+    } else {
+        LABELS.get(task)
+    }
+}
 
 /// The session of a task itself; 0 for none.
 #[inline(always)]
@@ -87,7 +107,7 @@ pub fn add(counter: &mut u64, value: u64) -> u64 {
 fn label(task: Task, session: u32) -> bool {
     let mut label = Label {
         session,
-        reserved: 0,
+        ..Label::default()
     };
     let stored = if labels_in_table() {
         TASKS.insert(task.address(), label, 0).is_ok()
@@ -104,12 +124,28 @@ fn label(task: Task, session: u32) -> bool {
     stored
 }
 
+/// Judges a child that begins in another cgroup.
+#[inline(never)]
+fn judge_cgroup(session: u32) -> i32 {
+    let act = Act::on_machine(session, Facility::Cgroups);
+    judge::machine(act, NO_NUMBER, NO_NUMBER)
+}
+
 /// Inherits the label.
 #[lsm(hook = "task_alloc")]
 pub fn task_alloc(context: LsmContext) -> i32 {
     let arguments = Arguments::of(&context, ProgramId::task_alloc);
     let session = session_of(Task::current());
-    if session == 0 || label(Task::from_argument(arguments.get(0)), session) {
+    if session == 0 {
+        return 0;
+    }
+    if arguments.get(1) & CLONE_INTO_CGROUP != 0 {
+        let verdict = judge_cgroup(session);
+        if verdict != 0 {
+            return verdict;
+        }
+    }
+    if label(Task::from_argument(arguments.get(0)), session) {
         return 0;
     }
     warn!(

@@ -1,17 +1,18 @@
 //! Judging an operation of a session: what the target is, the decision, the count and the
 //! record.
 //!
-//! Callers have found the session and know that the target is not its own.
+//! Callers have found the session and know that a process is not its own. Whether a file is
+//! its own is asked here, and only of one that would be refused.
 
 use guard_ebpf::automaton::{DEAD, Row, Start, StartKey};
 use guard_ebpf::bits::Bits;
 use guard_ebpf::decision::{Candidates, Decision};
-use guard_ebpf::operation::{MAX_OPERATIONS, Operation, Reason, Verdict};
+use guard_ebpf::operation::{FACILITIES, Facility, MAX_OPERATIONS, Operation, Reason, Verdict};
 use guard_ebpf::policy::{Policy, Selector, UserKey};
-use guard_ebpf::record::{FLAG_DIRECTORY, Header, Kind};
+use guard_ebpf::record::{Header, Kind};
 use guard_ebpf::session::{QUIET, Session, place};
 
-use crate::access::{Dentry, SuperBlock, Task, forget};
+use crate::access::{SuperBlock, Task, forget};
 use crate::identity::{add, counters};
 use crate::maps::{GUARDS, POLICIES, ROWS, SESSIONS, STARTS, USERS};
 use crate::report::{self, Actor};
@@ -19,9 +20,6 @@ use crate::walk;
 
 /// `-EPERM`: what every refused operation returns.
 pub const EPERM: i32 = -1;
-
-/// `BPF_FS_MAGIC`: the file system that the engine is pinned in.
-const BPF_FS_MAGIC: u64 = 0xcafe_4a11;
 
 /// A clock tick as `/proc/PID/stat` counts it (`USER_HZ` is 100), in nanoseconds.
 const TICK: u64 = 10_000_000;
@@ -31,19 +29,42 @@ const TICK: u64 = 10_000_000;
 pub struct Act {
     /// The actor's session.
     pub session: u32,
-    /// What is done.
-    pub operation: Operation,
-    /// The signal's number; 0 for other operations.
-    pub signal: u32,
+    /// The number of the [`Operation`].
+    pub operation: u32,
+    /// The signal's number, or [`Facility::detail`]; 0 for other operations.
+    pub detail: u32,
     /// `FLAG_…` of the record.
     pub flags: u8,
     /// Whether the caller asked not to be audited: a refusal is only counted.
     pub quiet: bool,
 }
 
+impl Act {
+    /// An operation that has no detail.
+    #[inline(always)]
+    pub fn new(session: u32, operation: Operation) -> Self {
+        Self {
+            session,
+            operation: operation as u32,
+            detail: 0,
+            flags: 0,
+            quiet: false,
+        }
+    }
+
+    /// The use of a facility of the machine's.
+    #[inline(always)]
+    pub fn on_machine(session: u32, facility: Facility) -> Self {
+        Self {
+            detail: facility.detail(),
+            ..Self::new(session, Operation::Machine)
+        }
+    }
+}
+
 /// The policy of a session, with its slot.
 #[inline(always)]
-fn policy_of(session: u32) -> Option<(&'static Policy, u32)> {
+pub fn policy_of(session: u32) -> Option<(&'static Policy, u32)> {
     let Session { id, slot } = *SESSIONS.get(place(session))?;
     if id == session {
         Some((POLICIES.get(slot)?, slot))
@@ -54,13 +75,13 @@ fn policy_of(session: u32) -> Option<(&'static Policy, u32)> {
 
 /// The row of the automaton with this number.
 #[inline(always)]
-fn row(number: u32) -> &'static Row {
+pub fn row(number: u32) -> &'static Row {
     ROWS.get(number).unwrap_or(&Row::EMPTY)
 }
 
 /// Where the policy's automaton starts on a file system.
 #[inline(always)]
-fn start(policy: &Policy, slot: u32, file_system: SuperBlock) -> Start {
+pub fn start(policy: &Policy, slot: u32, file_system: SuperBlock) -> Start {
     let key = StartKey {
         slot,
         device: file_system.device(),
@@ -112,10 +133,10 @@ fn decide_process(policy: &'static Policy, slot: u32, act: Act, task: Task) -> O
         }
         candidates.narrow(policy, Selector::Cgroup, row(end).matches);
     }
-    let outcome = conclude_candidates(slot, candidates);
+    let outcome = conclude_candidates(slot, candidates, false);
     // No policy and no mode can lift this; it is only asked where one tried.
     if outcome.verdict() != Verdict::Deny as u8 && is_guard(task.leader()) {
-        Outcome::of(Decision::deny(Reason::GuardProcess))
+        Outcome::deny(Reason::GuardProcess)
     } else {
         outcome
     }
@@ -124,25 +145,29 @@ fn decide_process(policy: &'static Policy, slot: u32, act: Act, task: Task) -> O
 /// Packs a decision into a number.
 #[inline(always)]
 fn pack(decision: Decision) -> u32 {
-    decision.verdict as u32 | (decision.reason as u32) << 8 | u32::from(decision.rule) << 16
+    decision.verdict as u32
+        | (decision.reason as u32) << 8
+        | u32::from(decision.rule) << 16
+        | u32::from(decision.yields) << 24
 }
 
 /// The decision of the policy in a slot on the candidates that are left, packed. A global
 /// function: the verifier looks at it once.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn decide(slot: u32, low: u64, high: u64) -> u32 {
+extern "C" fn decide(slot: u32, low: u64, high: u64, free: u32) -> u32 {
     match POLICIES.get(slot) {
-        Some(policy) => pack(Candidates::from_bits(Bits([low, high])).decide(policy)),
+        Some(policy) => pack(Candidates::from_bits(Bits([low, high])).decide(policy, free != 0)),
         None => pack(Decision::deny(Reason::Error)),
     }
 }
 
-/// The outcome for the candidates that are left.
+/// The outcome for the candidates that are left. What is `free` is let through where no rule
+/// says otherwise.
 #[inline(always)]
-fn conclude_candidates(slot: u32, candidates: Candidates) -> Outcome {
+pub fn conclude_candidates(slot: u32, candidates: Candidates, free: bool) -> Outcome {
     let Bits([low, high]) = candidates.bits();
-    Outcome(decide(slot, low, high))
+    Outcome(decide(slot, low, high, u32::from(free)))
 }
 
 /// Judges an operation on a process that is not the session's own. Returns what the hook
@@ -150,7 +175,7 @@ fn conclude_candidates(slot: u32, candidates: Candidates) -> Outcome {
 #[inline(always)]
 pub fn process(act: Act, actor: &Actor, target: Task) -> i32 {
     let (outcome, policy) = match policy_of(act.session) {
-        None => (Outcome::of(Decision::deny(Reason::Error)), 0),
+        None => (Outcome::deny(Reason::Error), 0),
         Some((policy, slot)) => (decide_process(policy, slot, act, target), policy.id),
     };
     if conclude(act, outcome) {
@@ -159,59 +184,41 @@ pub fn process(act: Act, actor: &Actor, target: Task) -> i32 {
     outcome.returned()
 }
 
-/// Judges the removal of a file or directory. Returns what the hook returns.
+/// Judges the use of a facility that no file stands for. Returns what the hook returns.
+/// `capability` and `number` are for the record.
 #[inline(always)]
-pub fn file(act: Act, target: Dentry) -> i32 {
-    let directory = target.inode().is_some_and(|inode| inode.is_directory());
-    let act = Act {
-        flags: act.flags | if directory { FLAG_DIRECTORY } else { 0 },
-        ..act
-    };
+pub fn machine(act: Act, capability: u32, number: u32) -> i32 {
     let (outcome, policy) = match policy_of(act.session) {
-        None => (Outcome::of(Decision::deny(Reason::Error)), 0),
-        Some((policy, slot)) => (decide_file(policy, slot, act, directory, target), policy.id),
+        None => (Outcome::deny(Reason::Error), 0),
+        Some((policy, slot)) => {
+            let mut candidates = Candidates::about(policy, act.operation, act.detail);
+            // What no file stands for matches no path.
+            candidates.narrow(policy, Selector::Path, Bits::NONE);
+            (conclude_candidates(slot, candidates, false), policy.id)
+        }
     };
     if conclude(act, outcome) {
-        report::file(&outcome.header(Kind::File, act, policy), target);
+        let header = outcome.header(Kind::Machine, act, policy);
+        report::machine(&header, capability, number);
     }
     outcome.returned()
 }
 
-/// The decision on the removal of a file.
-#[inline(always)]
-fn decide_file(
-    policy: &'static Policy,
-    slot: u32,
-    act: Act,
-    directory: bool,
-    target: Dentry,
-) -> Outcome {
-    let file_system = target.super_block();
-    if file_system.magic() == BPF_FS_MAGIC {
-        return Outcome::of(Decision::deny(Reason::GuardPin));
-    }
-    let depth = match walk::depth(target) {
-        Err(reason) => return Outcome::of(Decision::deny(reason)),
-        Ok(depth) => depth,
-    };
-    let mut candidates = Candidates::about(policy, act.operation, act.detail);
-    if candidates.ask_for(policy, Selector::Path) {
-        let start = start(policy, slot, file_system).path;
-        let end = row(walk::file(slot, start, target, depth));
-        let ancestors = if directory { end.ancestors } else { Bits::NONE };
-        candidates.narrow(policy, Selector::Path, end.matches.or(ancestors));
-    }
-    conclude_candidates(slot, candidates)
-}
-
 /// A packed decision, of which the verifier knows nothing (see [`forget`]).
 #[derive(Clone, Copy)]
-struct Outcome(u32);
+pub struct Outcome(u32);
 
 impl Outcome {
+    /// A refusal that nothing lifts.
     #[inline(always)]
-    fn of(decision: Decision) -> Self {
-        Self(forget(pack(decision)))
+    pub fn deny(reason: Reason) -> Self {
+        Self(forget(pack(Decision::deny(reason))))
+    }
+
+    /// What goes through since it is the session's own.
+    #[inline(always)]
+    pub fn own() -> Self {
+        Self(Verdict::Allow as u32 | (Reason::Own as u32) << 8)
     }
 
     #[inline(always)]
@@ -224,9 +231,15 @@ impl Outcome {
         (self.0 >> 8) as u8
     }
 
+    /// Whether it is a refusal that the session's own is spared.
+    #[inline(always)]
+    pub fn yields(self) -> bool {
+        self.0 >> 24 != 0
+    }
+
     /// What the hook returns.
     #[inline(always)]
-    fn returned(self) -> i32 {
+    pub fn returned(self) -> i32 {
         if self.verdict() == Verdict::Deny as u8 {
             EPERM
         } else {
@@ -236,14 +249,19 @@ impl Outcome {
 
     /// The record's header.
     #[inline(always)]
-    fn header(self, kind: Kind, act: Act, policy: u32) -> Header {
+    pub fn header(self, kind: Kind, act: Act, policy: u32) -> Header {
+        let detail = if act.detail > FACILITIES {
+            act.detail - FACILITIES
+        } else {
+            act.detail
+        };
         Header {
             kind: kind as u8,
             operation: act.operation as u8,
             verdict: self.verdict(),
             reason: self.reason(),
             rule: (self.0 >> 16) as u8,
-            detail: (act.detail & 63) as u8,
+            detail: detail as u8,
             flags: act.flags,
             reserved: 0,
             session: act.session,
@@ -255,7 +273,10 @@ impl Outcome {
 
 /// Counts a decision. Returns whether it makes a record.
 #[inline(always)]
-fn conclude(act: Act, outcome: Outcome) -> bool {
+pub fn conclude(act: Act, outcome: Outcome) -> bool {
+    if outcome.reason() == Reason::Own as u8 {
+        return false;
+    }
     let Some(counters) = counters(act.session) else {
         return false;
     };

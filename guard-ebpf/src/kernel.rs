@@ -37,6 +37,12 @@ fields! {
     TaskMm = "task_struct"."mm";
     TaskCgroups = "task_struct"."cgroups";
     TaskStart = "task_struct"."start_boottime";
+    TaskNamespaces = "task_struct"."nsproxy";
+    NamespacesMount = "nsproxy"."mnt_ns";
+    NamespacesNet = "nsproxy"."net_ns";
+    MountNamespaceUser = "mnt_namespace"."user_ns";
+    UserNamespaceLevel = "user_namespace"."level";
+    CredUserNamespace = "cred"."user_ns";
     CredEuid = "cred"."euid";
     MmExeFile = "mm_struct"."exe_file";
     CssSetDefault = "css_set"."dfl_cgrp";
@@ -46,19 +52,46 @@ fields! {
     KernfsParent = "kernfs_node"."__parent"."parent";
     FilePath = "file"."f_path";
     FileOwner = "file"."f_owner";
+    FileMode = "file"."f_mode";
+    FileFlags = "file"."f_flags";
+    FileInode = "file"."f_inode";
     PathDentry = "path"."dentry";
     DentryParent = "dentry"."d_parent";
-    DentryName = "dentry"."d_name";
+    DentryHash = "dentry"."d_hash";
+    DentryName = "dentry"."d_name"."__d_name";
     DentryInode = "dentry"."d_inode";
     DentrySb = "dentry"."d_sb";
     QstrName = "qstr"."name";
     QstrLen = "qstr"."len";
+    QstrHash = "qstr"."hash_len";
     SbDevice = "super_block"."s_dev";
     SbMagic = "super_block"."s_magic";
     SbRoot = "super_block"."s_root";
+    SbFlags = "super_block"."s_flags";
     InodeNumber = "inode"."i_ino";
     InodeMode = "inode"."i_mode";
     InodeSb = "inode"."i_sb";
+    InodeLinks = "inode"."i_nlink";
+    InodeDevice = "inode"."i_rdev";
+    MountRoot = "vfsmount"."mnt_root";
+    ProcInodePid = "proc_inode"."pid";
+    ProcInodeInode = "proc_inode"."vfs_inode";
+    AttributesValid = "iattr"."ia_valid";
+    SocketSock = "socket"."sk";
+    SocketType = "socket"."type";
+    SockCommon = "sock"."__sk_common";
+    SockFamily = "sock_common"."skc_family";
+    SockState = "sock_common"."skc_state";
+    SockPort = "sock_common"."skc_num";
+    SockNet = "sock_common"."skc_net";
+    SockAddress4 = "sock_common"."skc_rcv_saddr";
+    SockAddress6 = "sock_common"."skc_v6_rcv_saddr";
+    UnixPath = "unix_sock"."path";
+    UnixAddress = "unix_sock"."addr";
+    UnixAddressName = "unix_address"."name";
+    MessageName = "msghdr"."msg_name";
+    MessageFlags = "msghdr"."msg_flags";
+    IpcId = "kern_ipc_perm"."id";
 }
 
 /// How many [`Field`]s there are.
@@ -88,12 +121,15 @@ pub struct Program {
     /// The names of the arguments that the program takes, as in the kernel's BTF. Their
     /// positions are found by name.
     pub arguments: &'static [&'static str],
+    /// Whether guard does without it on kernels that do not have the hook, since they do not
+    /// have what it judges, or have another hook for it.
+    pub optional: bool,
     /// What it is for, for people.
     pub purpose: &'static str,
 }
 
 macro_rules! programs {
-    ($($program:ident: $attach:ident $hook:literal ($($argument:literal),*), $purpose:literal;)*) => {
+    ($($program:ident: $attach:ident $(? $optional:literal)? $hook:literal ($($argument:literal),*), $purpose:literal;)*) => {
         /// The number of a program: its row in [`PROGRAMS`] and in the tables of positions.
         #[allow(non_camel_case_types)]
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,6 +145,7 @@ macro_rules! programs {
                 attach: Attach::$attach,
                 hook: $hook,
                 arguments: &[$($argument),*],
+                optional: false $(|| $optional)?,
                 purpose: $purpose,
             },)*
         ];
@@ -116,7 +153,7 @@ macro_rules! programs {
 }
 
 programs! {
-    task_alloc: Lsm "task_alloc" ("task"), "labels every child and thread of a session";
+    task_alloc: Lsm "task_alloc" ("task", "clone_flags"), "labels every child and thread of a session";
     task_free: Lsm "task_free" ("task"), "counts the tasks that a session has left";
     bprm_creds_for_exec: Lsm "bprm_creds_for_exec" (), "keeps the label when a thread that is not the leader executes";
     cgroup_attach_task: Tracepoint "cgroup_attach_task" ("dst_cgrp", "task"), "labels what is moved into a session's cgroup";
@@ -125,9 +162,58 @@ programs! {
     file_send_sigiotask: Lsm "file_send_sigiotask" ("tsk", "fown", "sig"), "judges the signals that open files send";
     ptrace_access_check: Lsm "ptrace_access_check" ("child", "mode"), "judges debuggers and readers of other processes";
     ptrace_traceme: Lsm "ptrace_traceme" ("parent"), "judges who may be made a tracer";
+    task_setrlimit: Lsm "task_setrlimit" ("p"), "judges resource limits";
+    task_setnice: Lsm "task_setnice" ("p"), "judges priorities";
+    task_setioprio: Lsm "task_setioprio" ("p"), "judges I/O priorities";
+    task_setscheduler: Lsm "task_setscheduler" ("p"), "judges scheduling and processors";
+    task_movememory: Lsm "task_movememory" ("p"), "judges the moving of memory between nodes";
     inode_unlink: Lsm "inode_unlink" ("dentry"), "judges the removal of files";
     inode_rmdir: Lsm "inode_rmdir" ("dentry"), "judges the removal of directories";
     inode_rename: Lsm "inode_rename" ("old_dentry", "new_dentry"), "judges renaming away, over, and exchanges";
+    inode_link: Lsm "inode_link" ("old_dentry", "new_dentry"), "judges hard links";
+    inode_create: Lsm "inode_create" ("dentry"), "judges the making of files";
+    inode_mkdir: Lsm "inode_mkdir" ("dentry"), "judges the making of directories";
+    inode_symlink: Lsm "inode_symlink" ("dentry"), "judges the making of symbolic links";
+    inode_mknod: Lsm "inode_mknod" ("dentry", "mode", "dev"), "judges the making of nodes";
+    d_instantiate: Lsm "d_instantiate" ("dentry", "inode"), "marks what a session makes as its own";
+    file_open: Lsm "file_open" ("file"), "judges opening for writing, and devices";
+    file_permission: Lsm "file_permission" ("file", "mask"), "judges writing through descriptors that were open before";
+    file_receive: Lsm "file_receive" ("file"), "judges devices that are received as descriptors";
+    file_lock: Lsm "file_lock" ("file", "cmd"), "judges locks that shut others out";
+    mmap_file: Lsm "mmap_file" ("file", "flags"), "judges shared mappings that can be written";
+    file_ioctl: Lsm "file_ioctl" ("file", "cmd", "arg"), "judges commands to files, terminals and file systems";
+    file_ioctl_compat: Lsm ? true "file_ioctl_compat" ("file", "cmd", "arg"), "judges the same commands of 32-bit programs";
+    inode_setattr: Lsm "inode_setattr" ("dentry", "attr"), "judges truncation, modes, owners and times";
+    inode_setxattr: Lsm "inode_setxattr" ("dentry"), "judges extended attributes";
+    inode_removexattr: Lsm "inode_removexattr" ("dentry"), "judges the removal of extended attributes";
+    inode_set_acl: Lsm ? true "inode_set_acl" ("dentry"), "judges access control lists";
+    inode_remove_acl: Lsm ? true "inode_remove_acl" ("dentry"), "judges the removal of access control lists";
+    inode_file_setattr: Lsm ? true "inode_file_setattr" ("dentry"), "judges flags of files";
+    sb_mount: Lsm "sb_mount" ("path"), "judges mounting and remounting";
+    sb_umount: Lsm "sb_umount" ("mnt"), "judges unmounting";
+    move_mount: Lsm "move_mount" ("to_path"), "judges moving and attaching mounts";
+    task_to_inode: Lsm "task_to_inode" ("p", "inode"), "tells whose process a file in /proc belongs to";
+    capable: Lsm "capable" ("ns", "cap", "opts"), "judges capabilities over the whole machine";
+    bpf: Lsm "bpf" ("cmd"), "keeps sessions from BPF";
+    perf_event_open: Lsm "perf_event_open" (), "keeps sessions from performance events";
+    settime: Lsm "settime" (), "keeps sessions from setting the time";
+    syslog: Lsm "syslog" ("type"), "keeps sessions from clearing the kernel's log";
+    socket_connect: Lsm "socket_connect" ("sock", "address", "addrlen"), "judges connections";
+    socket_sendmsg: Lsm "socket_sendmsg" ("sock", "msg"), "judges connections that begin with data";
+    socket_listen: Lsm "socket_listen" ("sock"), "marks a session's listeners as its own";
+    socket_bind: Lsm "socket_bind" ("sock"), "marks a session's sockets as its own";
+    unix_stream_connect: Lsm "unix_stream_connect" ("other"), "judges connections to Unix sockets";
+    unix_may_send: Lsm "unix_may_send" ("other"), "judges datagrams to Unix sockets";
+    shm_alloc_security: Lsm "shm_alloc_security" ("perm"), "marks a session's shared memory as its own";
+    shm_free_security: Lsm "shm_free_security" ("perm"), "forgets shared memory";
+    shm_shmctl: Lsm "shm_shmctl" ("perm", "cmd"), "judges the removal of shared memory";
+    sem_alloc_security: Lsm "sem_alloc_security" ("perm"), "marks a session's semaphores as its own";
+    sem_free_security: Lsm "sem_free_security" ("perm"), "forgets semaphores";
+    sem_semctl: Lsm "sem_semctl" ("perm", "cmd"), "judges the removal of semaphores";
+    msg_queue_alloc_security: Lsm "msg_queue_alloc_security" ("perm"), "marks a session's queues as its own";
+    msg_queue_free_security: Lsm "msg_queue_free_security" ("perm"), "forgets queues";
+    msg_queue_msgctl: Lsm "msg_queue_msgctl" ("perm", "cmd"), "judges the removal of queues";
+    ipc_permission: Lsm "ipc_permission" ("ipcp", "flag"), "judges writing to System V IPC objects";
     tasks: TaskIterator "task" (), "tells the user side which process belongs to which session";
 }
 

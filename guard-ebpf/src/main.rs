@@ -9,15 +9,25 @@
 #![no_main]
 
 mod access;
+mod file;
 mod identity;
 mod judge;
 mod maps;
 mod report;
 mod walk;
 
+mod attributes;
+mod connect;
+mod create;
 mod delete;
+mod ioctl;
+mod ipc;
+mod limit;
+mod machine;
+mod mount;
 mod signal;
 mod trace;
+mod write;
 
 /// The kernel's helpers that the programs use are for GPL programs only.
 #[unsafe(no_mangle)]

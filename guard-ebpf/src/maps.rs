@@ -4,28 +4,32 @@
 
 use core::ptr::{null, null_mut};
 
-use aya_ebpf::bindings::{
-    BPF_F_NO_PREALLOC, BPF_LOCAL_STORAGE_GET_F_CREATE, bpf_map_type::BPF_MAP_TYPE_TASK_STORAGE,
+use aya_ebpf::bindings::bpf_map_type::{
+    BPF_MAP_TYPE_INODE_STORAGE, BPF_MAP_TYPE_SK_STORAGE, BPF_MAP_TYPE_TASK_STORAGE,
 };
+use aya_ebpf::bindings::{BPF_F_NO_PREALLOC, BPF_LOCAL_STORAGE_GET_F_CREATE};
 use aya_ebpf::btf_maps::{Array, HashMap, RingBuf};
-use aya_ebpf::helpers::generated::bpf_task_storage_get;
+use aya_ebpf::helpers::generated::{
+    bpf_inode_storage_get, bpf_sk_storage_get, bpf_task_storage_get,
+};
 use aya_ebpf::macros::btf_map;
 use guard_ebpf::abi::{
-    MAX_EXECUTABLES, MAX_OWNERS, MAX_POLICIES, MAX_ROWS, MAX_SESSIONS, MAX_STARTS, MAX_TASKS,
-    RING_BYTES,
+    MAX_ADDRESSES, MAX_EXECUTABLES, MAX_IPC_OBJECTS, MAX_LISTENERS, MAX_OWNERS, MAX_POLICIES,
+    MAX_ROWS, MAX_SESSIONS, MAX_STARTS, MAX_TASKS, RING_BYTES,
 };
 use guard_ebpf::automaton::{Row, Start, StartKey};
 use guard_ebpf::bits::Bits;
 use guard_ebpf::policy::{Policy, UserKey};
 use guard_ebpf::record::ExecutableKey;
-use guard_ebpf::session::{Counters, Label, Owner, Session};
+use guard_ebpf::session::{Counters, Facts, Label, Listener, Mark, Owner, PortKey, Session};
 
-use crate::access::Task;
+use crate::access::{Inode, Sock, Task};
 
-/// A map in task storage (5.11): aya-ebpf has no type for it.
+/// A map in the storage of tasks (5.11), inodes (5.10) or sockets (for LSM programs 5.11): aya-ebpf
+/// has types for some of them, which do not take what the verifier knows of a hook's arguments.
 #[repr(C)]
-pub struct TaskStorage<T> {
-    r#type: *const [i32; BPF_MAP_TYPE_TASK_STORAGE as usize],
+pub struct Storage<const KIND: usize, T> {
+    r#type: *const [i32; KIND],
     key: *const i32,
     value: *const T,
     max_entries: *const [i32; 0],
@@ -33,9 +37,9 @@ pub struct TaskStorage<T> {
 }
 
 // SAFETY: it describes a map; nobody ever reads it.
-unsafe impl<T> Sync for TaskStorage<T> {}
+unsafe impl<const KIND: usize, T> Sync for Storage<KIND, T> {}
 
-impl<T> TaskStorage<T> {
+impl<const KIND: usize, T> Storage<KIND, T> {
     const fn new() -> Self {
         Self {
             r#type: null(),
@@ -45,40 +49,86 @@ impl<T> TaskStorage<T> {
             map_flags: null(),
         }
     }
-
-    /// What is stored with a task.
-    #[inline(always)]
-    pub fn get(&self, task: Task) -> Option<&T> {
-        self.call(task, null_mut(), 0)
-    }
-
-    /// Stores a value with a task that has none; none when there is no memory for it.
-    #[inline(always)]
-    pub fn get_or_insert(&self, task: Task, value: &mut T) -> Option<&T> {
-        self.call(task, value, u64::from(BPF_LOCAL_STORAGE_GET_F_CREATE))
-    }
-
-    #[inline(always)]
-    fn call(&self, task: Task, value: *mut T, flags: u64) -> Option<&T> {
-        let map = core::ptr::from_ref(self).cast_mut().cast();
-        // SAFETY: the verifier knows both pointers; the result is null or a value.
-        unsafe {
-            bpf_task_storage_get(map, task.pointer().cast(), value.cast(), flags)
-                .cast::<T>()
-                .as_ref()
-        }
-    }
 }
+
+macro_rules! storage {
+    ($kind:ident, $structure:ty, $helper:ident) => {
+        impl<T> Storage<{ $kind as usize }, T> {
+            /// What is stored.
+            #[inline(always)]
+            pub fn get(&self, object: $structure) -> Option<&'static mut T> {
+                self.call(object, null_mut(), 0)
+            }
+
+            /// Stores a value where there is none; none when there is no memory for it.
+            #[inline(always)]
+            pub fn get_or_insert(
+                &self,
+                object: $structure,
+                value: &mut T,
+            ) -> Option<&'static mut T> {
+                self.call(object, value, u64::from(BPF_LOCAL_STORAGE_GET_F_CREATE))
+            }
+
+            #[inline(always)]
+            fn call(
+                &self,
+                object: $structure,
+                value: *mut T,
+                flags: u64,
+            ) -> Option<&'static mut T> {
+                let map = core::ptr::from_ref(self).cast_mut().cast();
+                // SAFETY: the verifier knows both pointers; the result is null or a value,
+                // which stays until the program ends.
+                unsafe {
+                    $helper(map, object.pointer().cast(), value.cast(), flags)
+                        .cast::<T>()
+                        .as_mut()
+                }
+            }
+        }
+    };
+}
+
+storage!(BPF_MAP_TYPE_TASK_STORAGE, Task, bpf_task_storage_get);
+storage!(BPF_MAP_TYPE_INODE_STORAGE, Inode, bpf_inode_storage_get);
+storage!(BPF_MAP_TYPE_SK_STORAGE, Sock, bpf_sk_storage_get);
 
 /// The label of each task of a session.
 #[unsafe(link_section = ".maps")]
 #[unsafe(no_mangle)]
-pub static LABELS: TaskStorage<Label> = TaskStorage::new();
+pub static LABELS: Storage<{ BPF_MAP_TYPE_TASK_STORAGE as usize }, Label> = Storage::new();
 
 /// The same before 6.2, by the address of the task: there task storage can fail to answer
 /// when another look-up was interrupted on the same processor. Preallocated.
 #[btf_map]
 pub static TASKS: HashMap<u64, Label, { MAX_TASKS as usize }> = HashMap::new();
+
+/// What is known of inodes: whose own they are, whose process they show, who may write them.
+#[unsafe(link_section = ".maps")]
+#[unsafe(no_mangle)]
+pub static INODES: Storage<{ BPF_MAP_TYPE_INODE_STORAGE as usize }, Mark> = Storage::new();
+
+/// The session that each of its sockets belongs to.
+#[unsafe(link_section = ".maps")]
+#[unsafe(no_mangle)]
+pub static SOCKETS: Storage<{ BPF_MAP_TYPE_SK_STORAGE as usize }, u32> = Storage::new();
+
+/// The ports that sessions listen on.
+#[btf_map]
+pub static LISTENERS: HashMap<PortKey, Listener, { MAX_LISTENERS as usize }> = HashMap::new();
+
+/// The host's own addresses: IPv6, or IPv4 mapped into it.
+#[btf_map]
+pub static ADDRESSES: HashMap<[u8; 16], u32, { MAX_ADDRESSES as usize }> = HashMap::new();
+
+/// The System V IPC objects that sessions made, by the address of the kernel's permissions.
+#[btf_map]
+pub static IPC_OBJECTS: HashMap<u64, u32, { MAX_IPC_OBJECTS as usize }> = HashMap::new();
+
+/// What is known of each session apart from its policy.
+#[btf_map]
+pub static FACTS: Array<Facts, { MAX_SESSIONS as usize }> = Array::new();
 
 /// The sessions by [`guard_ebpf::session::place`].
 #[btf_map]

@@ -5,8 +5,8 @@ use aya_ebpf::helpers::generated::{bpf_ktime_get_boot_ns, bpf_loop, bpf_probe_re
 use guard_ebpf::abi::{MAX_DEPTH, MAX_EXECUTABLES, NAME_MAX};
 use guard_ebpf::operation::MAX_OPERATIONS;
 use guard_ebpf::record::{
-    self, ExecutableKey, ExecutableRecord, FLAG_TRUNCATED, FileRecord, Header, Kind, PATH_BUFFER,
-    PATH_ROOM, ProcessRecord,
+    self, ExecutableKey, ExecutableRecord, FLAG_ABSTRACT, FLAG_TRUNCATED, FileRecord, Header, Kind,
+    MachineRecord, PATH_BUFFER, PATH_ROOM, ProcessRecord, SocketRecord,
 };
 use guard_ebpf::session::Owner;
 
@@ -160,6 +160,93 @@ pub fn file(header: &Header, target: Dentry) {
                 (*record).inode = target.inode().map_or(0, |inode| inode.number());
                 (*record).device = target.super_block().device();
                 (*record).length = length;
+            }
+            entry.submit(0);
+        }
+    }
+}
+
+/// Records the use of a facility that no file stands for.
+#[inline(always)]
+pub fn machine(header: &Header, capability: u32, number: u32) {
+    let current = Task::current();
+    let actor = describe(current, key(current));
+    match RECORDS.reserve_untyped::<MachineRecord>(0) {
+        None => lost(header),
+        Some(mut entry) => {
+            let record = entry.as_mut_ptr();
+            // SAFETY: the ring buffer's memory is as large as the record; every field is
+            // written.
+            unsafe {
+                (*record).header = *header;
+                (*record).actor = actor;
+                (*record).capability = capability;
+                (*record).number = number;
+            }
+            entry.submit(0);
+        }
+    }
+}
+
+/// What a record says of a socket.
+pub struct Peer {
+    /// `AF_…`.
+    pub family: u16,
+    /// `SOCK_…`.
+    pub kind: u16,
+    /// In the host's order.
+    pub port: u16,
+    /// IPv6, or IPv4 mapped into it, as it stands in memory.
+    pub address: [u64; 2],
+    /// The file, for those that have one.
+    pub file: Option<Dentry>,
+    /// Where the abstract name stands; 0 for none.
+    pub name: u64,
+}
+
+/// Records an operation of the task that runs on a socket.
+#[inline(always)]
+pub fn socket(header: &Header, peer: &Peer) {
+    let current = Task::current();
+    let actor = describe(current, key(current));
+    match RECORDS.reserve_untyped::<SocketRecord>(0) {
+        None => lost(header),
+        Some(mut entry) => {
+            let record = entry.as_mut_ptr();
+            // SAFETY: the ring buffer's memory is as large as the record; every field is
+            // written.
+            unsafe {
+                let path = &raw mut (*record).path;
+                let (length, flags, device) = match peer.file {
+                    Some(file) => {
+                        let (length, flags) = write_path(path, file);
+                        (length, flags, file.super_block().device())
+                    }
+                    None if peer.name != 0 => {
+                        let written = bpf_probe_read_kernel_str(
+                            path.cast(),
+                            NAME_MAX as u32 + 1,
+                            peer.name as *const _,
+                        );
+                        let length = opaque(written as usize) & (2 * NAME_MAX + 1);
+                        (length as u32, FLAG_ABSTRACT, 0)
+                    }
+                    None => (0, 0, 0),
+                };
+                (*record).header = Header {
+                    flags: header.flags | flags,
+                    ..*header
+                };
+                (*record).actor = actor;
+                (*record).family = peer.family;
+                (*record).kind = peer.kind;
+                (*record).port = peer.port;
+                (*record).reserved = 0;
+                (&raw mut (*record).address)
+                    .cast::<[u64; 2]>()
+                    .write_unaligned(peer.address);
+                (*record).length = length;
+                (*record).device = device;
             }
             entry.submit(0);
         }

@@ -12,9 +12,24 @@ pub struct Label {
     pub session: u32,
     /// Unused, zero.
     pub reserved: u32,
-    /// The dentries that this task is about to make files of, so that the files become the
-    /// session's own when they are there. Two, since overlayfs makes one while it makes another.
-    pub pending: [u64; 2],
+    /// What this task is about to make, so that it becomes the session's own when it is there.
+    /// Two, since overlayfs makes one file while it makes another.
+    pub pending: [Pending; 2],
+}
+
+/// A file that is about to be made. The address alone could be another's by the time that a
+/// file appears there, if this one was never made: so the name belongs to it, and the time.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Pending {
+    /// The address of the dentry; 0 for none.
+    pub dentry: u64,
+    /// The address of the directory's dentry.
+    pub parent: u64,
+    /// The hash and the length of the name.
+    pub name: u64,
+    /// When it was begun: nanoseconds since boot.
+    pub time: u64,
 }
 
 /// Where a session lies in `SESSIONS` and `COUNTERS`: its number is chosen so that no other
@@ -55,21 +70,40 @@ pub struct Mark {
     pub owner: u32,
     /// For files in `/proc/PID`: the session of the process; 0 for none.
     pub process: u32,
+    /// The session that was started with the file as its standard output or error; 0 for none.
+    /// It may write through that descriptor, and not open the file for writing.
+    pub given: u32,
+    /// Zero.
+    pub reserved: u32,
     /// The session (high) and the policy (low) that were last found to let the file be
     /// written; in one word, so that it is read and written in one step.
     pub writable: u64,
 }
 
-/// Who listens on a port (`LISTENERS`): the key. Only the listeners of sessions are kept.
+/// A port that a session listens on: the key of `LISTENERS`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PortKey {
     /// The address of the kernel's `struct net`.
     pub namespace: u64,
     /// The port, in the host's order.
-    pub port: u32,
-    /// Zero.
-    pub reserved: u32,
+    pub port: u64,
+}
+
+/// How many addresses of a port that a session listens on are remembered; of more, the last.
+pub const LISTENED: usize = 4;
+
+/// Who listens on a port: the value of `LISTENERS`. A listener outside every session, on whatever
+/// address, removes it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Listener {
+    /// The session.
+    pub session: u32,
+    /// How often it has begun to listen there.
+    pub count: u32,
+    /// The addresses, as they stand in memory: IPv6, or IPv4 mapped into it.
+    pub addresses: [[u64; 2]; LISTENED],
 }
 
 /// How many verdicts the counters have room for.
@@ -126,10 +160,10 @@ pub struct Owner {
 
 const _: () = {
     assert!(MAX_SESSIONS.is_power_of_two() && MAX_POLICIES <= 256);
-    assert!(size_of::<Label>() == 24);
+    assert!(size_of::<Label>() == 72);
     assert!(size_of::<Facts>() == 8);
-    assert!(size_of::<Mark>() == 16);
-    assert!(size_of::<PortKey>() == 16);
+    assert!(size_of::<Mark>() == 24);
+    assert!(size_of::<PortKey>() == 16 && LISTENED.is_power_of_two());
     assert!(size_of::<Session>() == 8);
     assert!(size_of::<Counters>() == 8 * (1 + MAX_OPERATIONS * VERDICTS + MAX_OPERATIONS + 2));
     assert!(size_of::<Owner>() == 32);

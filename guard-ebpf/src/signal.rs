@@ -31,11 +31,8 @@ const SIGIO: u32 = 29;
 #[inline(always)]
 fn send(session: u32, signal: u32) -> Act {
     Act {
-        session,
-        operation: Operation::Signal,
-        signal,
-        flags: 0,
-        quiet: false,
+        detail: signal,
+        ..Act::new(session, Operation::Signal)
     }
 }
 

@@ -68,11 +68,8 @@ fn trace(session: u32, operation: Operation, quiet: bool, target: Task) -> i32 {
         return 0;
     }
     let act = Act {
-        session,
-        operation,
-        signal: 0,
-        flags: 0,
         quiet,
+        ..Act::new(session, operation)
     };
     judge::process(act, &Actor::Current, target)
 }

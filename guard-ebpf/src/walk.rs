@@ -17,6 +17,7 @@ use guard_ebpf::abi::{COMM_LEN, MAX_DEPTH, NAME_MAX};
 use guard_ebpf::automaton::DEAD;
 use guard_ebpf::operation::Reason;
 use guard_ebpf::policy::Policy;
+use guard_ebpf::socket::digit;
 
 use crate::access::{Dentry, KernfsNode, forget};
 use crate::maps::{POLICIES, ROWS};
@@ -84,11 +85,10 @@ impl Node for KernfsNode {
     }
 }
 
-/// How many bytes of a name are looked at at a time: all programs of a call have 512 bytes
-/// of stack together.
-const CHUNK: usize = 63;
+/// How many bytes of a name are looked at at a time.
+const CHUNK: usize = 8;
 /// Enough for the longest name.
-const CHUNKS: usize = NAME_MAX.div_ceil(CHUNK);
+const CHUNKS: u32 = NAME_MAX.div_ceil(CHUNK) as u32;
 
 /// Steps the automaton with a byte.
 #[inline(always)]
@@ -97,6 +97,44 @@ fn step(policy: &Policy, row: u16, byte: u8) -> u16 {
         Some(row_of) => row_of.step(policy.classes[byte as usize]),
         None => DEAD,
     }
+}
+
+/// What stepping through a name needs: shared with the function that the kernel calls for each
+/// part of it.
+struct Naming {
+    address: u64,
+    slot: u32,
+    row: u32,
+}
+
+/// Steps the automaton with a few bytes of a name; stops at its end.
+unsafe extern "C" fn step_chunk(chunk: u32, naming: *mut Naming) -> i64 {
+    // SAFETY: what was given to `bpf_loop`.
+    let naming = unsafe { &mut *naming };
+    let Some(policy) = POLICIES.get(naming.slot) else {
+        naming.row = u32::from(DEAD);
+        return 1;
+    };
+    // Not filled first: that would be a loop of its own.
+    let mut bytes = MaybeUninit::<[u8; CHUNK + 1]>::uninit();
+    // SAFETY: the buffer is as long as said, the NUL included; the source is checked by the
+    // kernel. What cannot be read is filled with zeroes.
+    let bytes = unsafe {
+        let size = size_of_val(&bytes) as u32;
+        let from = naming.address + u64::from(chunk) * CHUNK as u64;
+        bpf_probe_read_kernel_str(bytes.as_mut_ptr().cast(), size, from as *const _);
+        bytes.assume_init_ref()
+    };
+    let mut row = naming.row as u16;
+    for &byte in &bytes[..CHUNK] {
+        if byte == 0 {
+            naming.row = u32::from(row);
+            return 1;
+        }
+        row = step(policy, row, byte);
+    }
+    naming.row = u32::from(row);
+    0
 }
 
 /// Steps the automaton of the policy in a slot with `/` and a name, given by its address.
@@ -109,26 +147,71 @@ extern "C" fn walk_name(slot: u32, row: u32, address: u64) -> u32 {
     let Some(policy) = POLICIES.get(slot) else {
         return u32::from(DEAD);
     };
-    let mut row = step(policy, row as u16, b'/');
-    for chunk in 0..CHUNKS {
-        // Not filled first: that would be a loop of its own.
-        let mut bytes = MaybeUninit::<[u8; CHUNK + 1]>::uninit();
-        // SAFETY: the buffer is as long as said, the NUL included; the source is checked by
-        // the kernel. What cannot be read is filled with zeroes.
-        let bytes = unsafe {
-            let size = size_of_val(&bytes) as u32;
-            let from = address + (chunk * CHUNK) as u64;
-            bpf_probe_read_kernel_str(bytes.as_mut_ptr().cast(), size, from as *const _);
-            bytes.assume_init_ref()
+    steps(slot, step(policy, row as u16, b'/'), address)
+}
+
+/// Steps the automaton of the policy in a slot, from where sockets begin, with `@` and the name
+/// of a Unix socket of the abstract name space.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn walk_abstract(slot: u32, address: u64) -> u32 {
+    let Some(policy) = POLICIES.get(slot) else {
+        return u32::from(DEAD);
+    };
+    steps(slot, step(policy, policy.socket_start, b'@'), address)
+}
+
+#[inline(always)]
+fn steps(slot: u32, row: u16, address: u64) -> u32 {
+    let mut naming = Naming {
+        address,
+        slot,
+        row: forget(u32::from(row)),
+    };
+    // SAFETY: the function has the form that the helper calls, and what it is given outlives it.
+    unsafe {
+        bpf_loop(
+            CHUNKS,
+            step_chunk as *mut c_void,
+            (&raw mut naming).cast(),
+            0,
+        )
+    };
+    naming.row
+}
+
+/// The row at which what stands for an Internet socket ends (see [`guard_ebpf::socket`]): the
+/// address in two words and the port, all in the order of the network.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn walk_endpoint(slot: u32, low: u64, high: u64, port: u32) -> u32 {
+    let Some(policy) = POLICIES.get(slot) else {
+        return u32::from(DEAD);
+    };
+    let mut row = step(policy, policy.socket_start, b':');
+    for index in 0..18_u32 {
+        let word = match index {
+            0..8 => low,
+            8..16 => high,
+            _ => u64::from(port),
         };
-        for &byte in &bytes[..CHUNK] {
-            if byte == 0 {
-                return u32::from(row);
-            }
-            row = step(policy, row, byte);
-        }
+        let byte = (word >> (index % 8 * 8)) as u8;
+        row = step(policy, row, digit(byte >> 4));
+        row = step(policy, row, digit(byte));
     }
     u32::from(row)
+}
+
+/// The row at which what stands for another kind of socket ends: its family.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn walk_family(slot: u32, family: u32) -> u32 {
+    let Some(policy) = POLICIES.get(slot) else {
+        return u32::from(DEAD);
+    };
+    let mut row = step(policy, policy.socket_start, b'#');
+    row = step(policy, row, digit((family >> 4) as u8));
+    u32::from(step(policy, row, digit(family as u8)))
 }
 
 /// Steps the automaton of the policy in a slot with a command name, given in two words.
@@ -257,4 +340,22 @@ pub fn cgroup(slot: u32, start: u16, leaf: KernfsNode) -> u32 {
 #[inline(always)]
 pub fn name(slot: u32, comm: [u64; COMM_LEN / 8]) -> u32 {
     walk_comm(slot, comm[0], comm[1])
+}
+
+/// The row at which the name of a Unix socket of the abstract name space ends.
+#[inline(always)]
+pub fn abstract_name(slot: u32, address: u64) -> u32 {
+    walk_abstract(slot, address)
+}
+
+/// The row at which an Internet socket ends.
+#[inline(always)]
+pub fn endpoint(slot: u32, address: [u64; 2], port: u32) -> u32 {
+    walk_endpoint(slot, address[0], address[1], port)
+}
+
+/// The row at which a socket of another family ends.
+#[inline(always)]
+pub fn family(slot: u32, family: u32) -> u32 {
+    walk_family(slot, family)
 }

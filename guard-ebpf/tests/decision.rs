@@ -127,6 +127,7 @@ fn plain(
             },
             reason: Reason::Default,
             rule: 0,
+            yields: !is_free(operation),
         };
     };
     Decision {
@@ -138,6 +139,7 @@ fn plain(
         },
         reason: Reason::Rule,
         rule: clause.rule as u8,
+        yields: matches!(EFFECTS[effects[clause.rule]], Effect::Deny),
     }
 }
 
@@ -181,7 +183,7 @@ proptest! {
                 Operation::Machine => Facility::Perf.detail(),
                 _ => signal,
             };
-            let mut candidates = Candidates::about(&policy, operation, signal);
+            let mut candidates = Candidates::about(&policy, operation as u32, signal);
             for &kind in &order {
                 let concerns = kind.is_on_process() == operation.is_on_process();
                 if concerns && candidates.ask_for(&policy, kind) {

@@ -20,3 +20,5 @@ mod refusals;
 pub mod registry;
 mod reload;
 mod support;
+
+pub use attacks::threats::rows as threats;

@@ -9,6 +9,7 @@ use guard_tests::boot::{Boot, Image};
 use guard_tests::context::Context;
 use guard_tests::init;
 use guard_tests::registry::{self, Skip};
+use guard_tests::threats;
 
 fn main() -> ExitCode {
     if std::process::id() == 1 {
@@ -27,6 +28,12 @@ fn main() -> ExitCode {
 
 fn dispatch(arguments: &[&str]) -> anyhow::Result<ExitCode> {
     match arguments {
+        ["list", "--threats"] => {
+            for (id, test) in threats() {
+                println!("{id} {test}");
+            }
+            Ok(ExitCode::SUCCESS)
+        }
         ["list", rest @ ..] => list(rest),
         ["run", boot, name] => run(boot.parse()?, name),
         ["bench", rest @ ..] => {
@@ -42,7 +49,7 @@ fn dispatch(arguments: &[&str]) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         _ => bail!(
-            "usage: guard-tests list [--kernel SERIES] [--image small|full] | run SERIES NAME | agent UID | \
+            "usage: guard-tests list [--threats] [--kernel SERIES] [--image small|full] | run SERIES NAME | agent UID | \
              attack FD NAME ARGUMENTS | bench SERIES IMAGE"
         ),
     }

@@ -69,6 +69,7 @@ pub fn all() -> impl Iterator<Item = &'static Test> {
         MACHINE,
         crate::promise::TESTS,
         attacks::TESTS,
+        attacks::threats::TESTS,
         lifecycle::TESTS,
         crate::limits::TESTS,
         crate::canary::TESTS,

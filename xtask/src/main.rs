@@ -9,6 +9,7 @@ mod run;
 mod setup;
 mod shell;
 mod test;
+mod threats;
 mod tidy;
 mod vm;
 
@@ -33,6 +34,7 @@ enum Task {
     Demo(demo::Arguments),
     Run(run::Arguments),
     Test(test::Arguments),
+    Threats(threats::Arguments),
     Tidy(tidy::Arguments),
     Vm(vm::Arguments),
 }
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         Task::Demo(arguments) => demo::main(&arguments),
         Task::Run(arguments) => run::main(&arguments),
         Task::Test(arguments) => test::main(&arguments),
+        Task::Threats(arguments) => threats::main(&arguments),
         Task::Tidy(arguments) => tidy::main(&arguments),
         Task::Vm(arguments) => vm::main(&arguments),
     };

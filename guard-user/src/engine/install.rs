@@ -99,6 +99,7 @@ impl Engine {
             elsewhere: move_start(compiled.policy.elsewhere)?,
             name_start: move_row(compiled.policy.name_start)?,
             cgroup_start: move_row(compiled.policy.cgroup_start)?,
+            socket_start: move_row(compiled.policy.socket_start)?,
             ..compiled.policy
         };
         self.maps

@@ -20,8 +20,6 @@ pub struct Kernel {
     /// Whether task storage can fail to answer (before 6.2), so that labels are kept in a
     /// table.
     pub labels_in_table: bool,
-    /// Whether `CAP_PERFMON` lets a process read what the LSM has refused (from 6.15).
-    pub perfmon_reads: bool,
     /// Whether a file points to its signal owner (from 6.12).
     pub owner_is_pointer: bool,
     /// The functions that programs are attached to: name and number in BTF.
@@ -82,10 +80,15 @@ impl Kernel {
             offsets,
             positions,
             labels_in_table: release < (6, 2),
-            perfmon_reads: release >= (6, 15),
             owner_is_pointer,
             functions: found,
         })
+    }
+
+    /// Whether this kernel has the hook of a program.
+    pub fn has(&self, program: &Program) -> bool {
+        let name = function_name(program);
+        self.functions.iter().any(|(function, _)| *function == name)
     }
 
     fn positions(btf: &Btf, program: &Program) -> Result<[u32; MAX_ARGUMENTS]> {
@@ -104,6 +107,9 @@ impl Kernel {
             }
             Attach::Lsm => {
                 let Some(arguments) = btf.arguments(&function_name(program))? else {
+                    if program.optional {
+                        return Ok(positions);
+                    }
                     bail!(
                         "this kernel has no LSM hook `{}`, which guard needs ({}): it must be \
                          built with CONFIG_BPF_LSM=y",
@@ -119,7 +125,10 @@ impl Kernel {
 
     fn place(program: &Program, arguments: &[&str], positions: &mut [u32]) -> Result<()> {
         for (index, wanted) in program.arguments.iter().enumerate() {
-            let Some(position) = arguments.iter().position(|name| name == wanted) else {
+            // Where it can be null, newer kernels say so in the name, for the verifier.
+            let is_wanted =
+                |name: &&str| name.strip_suffix("__nullable").unwrap_or(name) == *wanted;
+            let Some(position) = arguments.iter().position(|name| is_wanted(&name)) else {
                 bail!(
                     "the hook `{}` of this kernel has no argument `{wanted}` (it has {}): it is \
                      newer or older than those that guard knows",

@@ -67,7 +67,7 @@ pub fn load(options: LoadOptions) -> Result<Features> {
     let building = Path::new(PIN_ROOT).join(format!("loading-{}", std::process::id()));
     let attempt = |explain| {
         let result = load_object(&kernel, options, explain).and_then(|mut object| {
-            attach_and_pin(&mut object, &btf, &building)?;
+            attach_and_pin(&mut object, &kernel, &btf, &building)?;
             if options.debug {
                 debug::follow(&mut object)
             } else {
@@ -163,7 +163,7 @@ fn sparse(kernel: &Kernel) -> Result<Btf> {
     Btf::parse(&data, Endianness::Little).context("aya does not take the names of the hooks")
 }
 
-fn attach_and_pin(object: &mut Ebpf, btf: &Btf, directory: &Path) -> Result<()> {
+fn attach_and_pin(object: &mut Ebpf, kernel: &Kernel, btf: &Btf, directory: &Path) -> Result<()> {
     let root = Path::new(PIN_ROOT);
     for path in [root, directory] {
         match fs::create_dir(path) {
@@ -186,7 +186,7 @@ fn attach_and_pin(object: &mut Ebpf, btf: &Btf, directory: &Path) -> Result<()> 
         map.pin(directory.join(name))
             .with_context(|| format!("the map {name} cannot be pinned"))?;
     }
-    for program in PROGRAMS {
+    for program in PROGRAMS.iter().filter(|program| kernel.has(program)) {
         let link = attach(object, program, btf)
             .with_context(|| format!("the program {} cannot be attached", program.name))?;
         link.pin(directory.join(program.name))

@@ -9,7 +9,7 @@ use guard_ebpf::automaton::{Row, Start, StartKey};
 use guard_ebpf::bits::Bits;
 use guard_ebpf::policy::{Policy, UserKey};
 use guard_ebpf::record::ExecutableKey;
-use guard_ebpf::session::{Counters, Owner, Session};
+use guard_ebpf::session::{Counters, Facts, Listener, Owner, PortKey, Session};
 
 use super::shared::Shared;
 
@@ -35,6 +35,14 @@ pub struct Maps {
     pub owners: HashMap<MapData, u64, Shared<Owner>>,
     /// Executables whose path was told.
     pub executables: Array<MapData, Shared<ExecutableKey>>,
+    /// What is known of each session apart from its policy.
+    pub facts: Array<MapData, Shared<Facts>>,
+    /// The ports that sessions listen on.
+    pub listeners: HashMap<MapData, Shared<PortKey>, Shared<Listener>>,
+    /// The System V IPC objects that sessions made, by address.
+    pub ipc_objects: HashMap<MapData, u64, u32>,
+    /// The host's own addresses.
+    pub addresses: HashMap<MapData, [u8; 16], u32>,
 }
 
 /// Opens the ring buffer, which is mapped as a whole, and twice: it is opened once, by its
@@ -58,6 +66,12 @@ pub const NAMES: &[&str] = &[
     "OWNERS",
     "EXECUTABLES",
     "RECORDS",
+    "INODES",
+    "SOCKETS",
+    "LISTENERS",
+    "ADDRESSES",
+    "IPC_OBJECTS",
+    "FACTS",
 ];
 
 impl Maps {
@@ -74,6 +88,10 @@ impl Maps {
             users: pinned(directory, "USERS", Map::HashMap)?,
             owners: pinned(directory, "OWNERS", Map::HashMap)?,
             executables: pinned(directory, "EXECUTABLES", Map::Array)?,
+            facts: pinned(directory, "FACTS", Map::Array)?,
+            listeners: pinned(directory, "LISTENERS", Map::HashMap)?,
+            ipc_objects: pinned(directory, "IPC_OBJECTS", Map::HashMap)?,
+            addresses: pinned(directory, "ADDRESSES", Map::HashMap)?,
         })
     }
 }

@@ -11,6 +11,7 @@ mod install;
 mod kernel;
 mod load;
 mod maps;
+mod marks;
 mod records;
 mod recount;
 mod sessions;
@@ -50,16 +51,6 @@ pub struct Features {
 
 impl Features {
     fn new(kernel: String, looked_up: &kernel::Kernel) -> Self {
-        let mut degradations_of_root = Vec::new();
-        // `may_access_mm` asks for CAP_PERFMON when the LSM has refused, from 6.15 on.
-        if looked_up.perfmon_reads {
-            degradations_of_root.push(
-                "Linux lets a process with CAP_PERFMON (so every process of root) read the \
-                 environment and the memory map of other processes even where guard refuses it \
-                 and says so; run the session as an ordinary user to keep it from that"
-                    .to_owned(),
-            );
-        }
         Self {
             kernel,
             identity: if looked_up.labels_in_table {
@@ -69,10 +60,11 @@ impl Features {
             },
             hooks: PROGRAMS
                 .iter()
+                .filter(|program| looked_up.has(program))
                 .map(|program| (program.hook, program.purpose))
                 .collect(),
             degradations: Vec::new(),
-            degradations_of_root,
+            degradations_of_root: Vec::new(),
         }
     }
 }

@@ -68,6 +68,7 @@ impl Engine {
             // Another process may have set another owner meanwhile.
             let _ = self.maps.owners.remove(&file);
         }
+        self.forget_belongings(session);
         let cgroups: Vec<u64> = self
             .maps
             .cgroups
@@ -83,6 +84,34 @@ impl Engine {
             .sessions
             .set(place(session), Shared(Session::default()), 0)
             .context("the session cannot be removed")
+    }
+
+    /// Forgets what a session listened on and which IPC objects it made: room for others.
+    fn forget_belongings(&mut self, session: u32) {
+        let listeners: Vec<_> = self
+            .maps
+            .listeners
+            .iter()
+            .filter_map(Result::ok)
+            .filter(|(_, listener)| listener.0.session == session)
+            .map(|(port, _)| port)
+            .collect();
+        for port in listeners {
+            // Somebody else may listen there by now, which removes it too.
+            let _ = self.maps.listeners.remove(&port);
+        }
+        let objects: Vec<u64> = self
+            .maps
+            .ipc_objects
+            .iter()
+            .filter_map(Result::ok)
+            .filter(|(_, owner)| *owner == session)
+            .map(|(object, _)| object)
+            .collect();
+        for object in objects {
+            // It may have been freed meanwhile.
+            let _ = self.maps.ipc_objects.remove(&object);
+        }
     }
 
     /// Labels whatever is moved into a cgroup from now on. `cgroup` is the inode number of

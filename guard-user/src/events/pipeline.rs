@@ -305,7 +305,7 @@ fn session_name(names: &impl Names, id: u32) -> String {
 }
 
 fn judged(what: &What, actor: Process, target: Target, names: &impl Names) -> Judged {
-    let words = reasons::text(what.reason, what.operation);
+    let words = reasons::text(what.reason, what.operation, None);
     let rule = (what.reason == Reason::Rule).then(|| names.rule(what.policy, what.rule));
     let info = rule.flatten();
     Judged {
@@ -314,9 +314,10 @@ fn judged(what: &What, actor: Process, target: Target, names: &impl Names) -> Ju
         rule: rule.map(|info| info.map_or_else(|| format!("#{}", what.rule), |it| it.name.clone())),
         reason: what.reason,
         because: words
+            .as_ref()
             .map(|words| words.because.to_owned())
             .or_else(|| info.and_then(|info| info.because.clone())),
-        instead: words.map(|words| words.instead.to_owned()),
+        instead: words.map(|words| words.instead.into_owned()),
         source: info
             .and_then(|info| info.source.as_ref())
             .map(|(file, line)| format!("{file}:{line}")),

@@ -135,7 +135,7 @@ fn only_the_same_belongs_together() {
     let base = testing::signal(task(812, b"postgres"), 9);
     let mut records = vec![base; 8];
     records[1].header.session = 2;
-    records[2].header.signal = 15;
+    records[2].header.detail = 15;
     records[3].header.reason = Reason::GuardProcess as u8;
     records[4].actor.pid = 4313;
     records[5].actor.start += 1;

@@ -162,7 +162,7 @@ fn what_does_not_fit_is_an_error_that_names_it() {
         "a record whose rule is 64, which means nothing"
     );
     assert_eq!(
-        with(|header| header.signal = 65),
+        with(|header| header.detail = 65),
         "a record whose signal is 65, which means nothing"
     );
     assert_eq!(

@@ -108,6 +108,13 @@ fn counted(operation: Operation, number: u64) -> String {
         Operation::Trace => ("attempt to trace", "attempts to trace"),
         Operation::Inspect => ("look into a process", "looks into processes"),
         Operation::Delete => ("deletion", "deletions"),
+        Operation::Limit => ("limit on a process", "limits on processes"),
+        Operation::Overwrite => ("change to a file", "changes to files"),
+        Operation::Attributes => ("change of attributes", "changes of attributes"),
+        Operation::Create => ("new file", "new files"),
+        Operation::Connect => ("connection", "connections"),
+        Operation::Mount => ("change to mounts", "changes to mounts"),
+        Operation::Machine => ("use of the machine", "uses of the machine"),
     };
     format!("{number} {}", if number == 1 { one } else { many })
 }

@@ -43,7 +43,7 @@ impl<const N: usize> Layout for [u8; N] {
 impl Layout for Header {
     fn bytes(&self) -> Vec<u8> {
         fields!(
-            self, kind, operation, verdict, reason, rule, signal, flags, reserved, session, policy,
+            self, kind, operation, verdict, reason, rule, detail, flags, reserved, session, policy,
             time
         )
     }
@@ -129,7 +129,7 @@ pub(crate) fn leaf_first(path: &[u8]) -> ([u8; PATH_BUFFER], u32) {
 pub(crate) fn signal(target: Task, signal: u8) -> ProcessRecord {
     ProcessRecord {
         header: Header {
-            signal,
+            detail: signal,
             ..header(Kind::Process, Operation::Signal)
         },
         actor: task(4312, b"pkill"),

@@ -1,5 +1,5 @@
-//! The rules that come before every policy: the guard's own files. No policy lifts them, and
-//! `mode: audit` does not soften them.
+//! The rules that come before every policy: the guard's own files and its control socket. No
+//! policy lifts them, and `mode: audit` does not soften them.
 
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
@@ -8,27 +8,39 @@ use guard_ebpf::operation::Operation;
 use guard_ebpf::policy::Effect;
 
 use super::compiled::RuleInfo;
-use super::document::PathGlob;
+use super::document::{PathGlob, Via};
 use super::environment::Protected;
 use super::glob::{Part, Token};
 use super::ruleset::RulesetRule;
+
+/// What no session does to the guard's places.
+const OPERATIONS: [Operation; 5] = [
+    Operation::Delete,
+    Operation::Overwrite,
+    Operation::Attributes,
+    Operation::Create,
+    Operation::Mount,
+];
+
+/// The directory with the control socket, to which no session connects.
+const STATE: &str = "/run/guard";
 
 /// What is always protected: the rule's name, the directory, the reason.
 const PLACES: [(&str, &str, &str); 3] = [
     (
         "guard-policies",
         "/etc/guard",
-        "a session must not remove the policies that guard it",
+        "a session must not change the policies that guard it",
     ),
     (
         "guard-log",
         "/var/log/guard",
-        "a session must not remove the record of what it did",
+        "a session must not change the record of what it did",
     ),
     (
         "guard-state",
-        "/run/guard",
-        "a session must not cut off the guard's control socket",
+        STATE,
+        "a session must not reach or cut off the guard's control socket",
     ),
 ];
 
@@ -39,10 +51,16 @@ pub(crate) fn count(protected: &Protected) -> usize {
 
 /// The built-in rules, in order. `policies` are the files that the policy was read from.
 pub(crate) fn rules(protected: &Protected, policies: &[PathBuf]) -> Vec<RulesetRule> {
-    let mut rules: Vec<RulesetRule> = PLACES
-        .iter()
-        .map(|(name, place, because)| rule(name, because, globs(Path::new(place)).into()))
-        .collect();
+    let place = |(name, place, because): &(&str, &str, &str)| {
+        let on = globs(Path::new(place));
+        let mut rule = rule(name, because, on.to_vec());
+        if *place == STATE {
+            rule.operations.push(Operation::Connect);
+            rule.via = Some(on.map(Via::Path).into());
+        }
+        rule
+    };
+    let mut rules: Vec<RulesetRule> = PLACES.iter().map(place).collect();
     // The first rule is the one about policies, wherever they lie.
     let files = policies.iter().map(|file| globs(file)[0].clone());
     if let Some(on) = rules.first_mut().and_then(|rule| rule.on.as_mut()) {
@@ -52,7 +70,7 @@ pub(crate) fn rules(protected: &Protected, policies: &[PathBuf]) -> Vec<RulesetR
         let on = protected.paths.iter().flat_map(|path| globs(path));
         rules.push(rule(
             "guard-program",
-            "a session must not remove the guard itself",
+            "a session must not change the guard itself",
             on.collect(),
         ));
     }
@@ -67,10 +85,12 @@ fn rule(name: &str, because: &str, on: Vec<PathGlob>) -> RulesetRule {
             source: None,
         },
         effect: Effect::DenyAlways,
-        operations: vec![Operation::Delete],
+        operations: OPERATIONS.to_vec(),
         signals: None,
+        facilities: None,
         to: None,
         on: Some(on),
+        via: None,
     }
 }
 

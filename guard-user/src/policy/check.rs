@@ -47,7 +47,7 @@ impl fmt::Display for Summary {
                 "goes through and is recorded (`mode: audit`), as do the refusals above that are not \
              built in"
             } else {
-                "the session's own is allowed, all else is refused"
+                "the session's own, new files and other hosts are free, all else is refused"
             }
         )?;
         for note in &self.loaded.notes {

@@ -1,7 +1,7 @@
 //! From a ruleset to what the kernel gets: clauses, sets of clauses, and the automaton.
 //!
-//! A clause is one way in which a rule can match: an item of a group, or all of a rule's
-//! paths. Clauses are numbered in the order of their rules, since the lowest that matches
+//! A clause is one way in which a rule can match: an item of a group, all of a rule's paths, or
+//! all of its sockets. Clauses are numbered in the order of their rules, since the lowest that matches
 //! decides.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,7 +17,7 @@ use guard_ebpf::policy::{
 use super::automaton::build;
 use super::builtin;
 use super::compiled::Compiled;
-use super::document::{Item, PathGlob};
+use super::document::{Item, PathGlob, Via};
 use super::environment::{Environment, Host};
 use super::expression::{Body, Entry, Meaning};
 use super::places::{Device, Place, Translator};
@@ -27,6 +27,15 @@ use super::ruleset::{Ruleset, RulesetRule};
 /// The others among them are treated like file systems that are not in the mount table.
 /// Hosts with that many are those with hundreds of containers, whose roots are meant there.
 const MAX_UNREACHED: usize = 256;
+
+/// Whether a rule that refuses an operation on a place refuses it on the directories on the way
+/// to that place as well: what is done to those would move the place, lock it away or hide it.
+pub(crate) const fn guards_ancestors(operation: Operation) -> bool {
+    matches!(
+        operation,
+        Operation::Delete | Operation::Attributes | Operation::Mount
+    )
+}
 
 /// Compiles a ruleset. The notes are about rules with no place in this session; the error is
 /// a limit, with its number.
@@ -68,8 +77,8 @@ pub(crate) fn compile(
     if compiler.clauses > MAX_CLAUSES {
         return Err(format!(
             "the rules need {} clauses, and the limit is {MAX_CLAUSES}; a clause is an item of a \
-             group with more than one key, all items with one and the same key, or the paths of \
-             a rule",
+             group with more than one key, all items with one and the same key, or the paths or \
+             the sockets of a rule",
             compiler.clauses
         ));
     }
@@ -83,6 +92,7 @@ struct Starts {
     executables: BTreeMap<Device, BTreeSet<Entry>>,
     names: BTreeSet<Entry>,
     cgroups: BTreeSet<Entry>,
+    sockets: BTreeSet<Entry>,
 }
 
 struct Compiler<'load> {
@@ -97,13 +107,13 @@ struct Compiler<'load> {
 
 impl Compiler<'_> {
     fn rule(&mut self, index: usize, rule: &RulesetRule) {
-        let about = |on_process: bool| -> Vec<Operation> {
+        let about = |fits: fn(Operation) -> bool| -> Vec<Operation> {
             let operations = rule.operations.iter().copied();
-            operations
-                .filter(|o| o.is_on_process() == on_process)
-                .collect()
+            operations.filter(|operation| fits(*operation)).collect()
         };
-        let (processes, files) = (about(true), about(false));
+        let processes = about(Operation::is_on_process);
+        let files = about(Operation::is_on_file);
+        let sockets = about(|operation| operation == Operation::Connect);
         let mut unconditional = Vec::new();
         match &rule.to {
             None => unconditional.extend(processes),
@@ -123,17 +133,20 @@ impl Compiler<'_> {
             Some(globs) => {
                 let clause = self.clause(index, rule, &files);
                 self.uses(clause, Selector::Path);
+                let ancestors = files.iter().any(|operation| guards_ancestors(*operation));
                 for glob in globs {
-                    for place in self.places(rule, glob) {
-                        let set = self.starts.files.entry(place.device).or_default();
-                        set.insert(Entry {
-                            meaning: Meaning {
-                                clause,
-                                ancestor: place.ancestor,
-                            },
-                            body: Body::Path(place.parts),
-                        });
-                    }
+                    self.path(clause, rule, glob, ancestors);
+                }
+            }
+        }
+        match &rule.via {
+            None => unconditional.extend(sockets),
+            Some(_) if sockets.is_empty() => {}
+            Some(all) => {
+                let clause = self.clause(index, rule, &sockets);
+                self.uses(clause, Selector::Path);
+                for via in all {
+                    self.socket(clause, rule, via);
                 }
             }
         }
@@ -162,9 +175,50 @@ impl Compiler<'_> {
             }
         }
         for facility in Facility::EVERY {
-            self.policy.details[facility.detail() as usize].insert(clause);
+            if rule
+                .facilities
+                .as_ref()
+                .is_none_or(|only| only.contains(facility))
+            {
+                self.policy.details[facility.detail() as usize].insert(clause);
+            }
         }
         clause
+    }
+
+    /// Adds the places of a glob to a clause, with the directories on the way if they matter.
+    fn path(&mut self, clause: usize, rule: &RulesetRule, glob: &PathGlob, ancestors: bool) {
+        for place in self.places(rule, glob) {
+            if place.ancestor && !ancestors {
+                continue;
+            }
+            let set = self.starts.files.entry(place.device).or_default();
+            set.insert(Entry {
+                meaning: Meaning {
+                    clause,
+                    ancestor: place.ancestor,
+                },
+                body: Body::Path(place.parts),
+            });
+        }
+    }
+
+    /// Adds sockets to a clause.
+    fn socket(&mut self, clause: usize, rule: &RulesetRule, via: &Via) {
+        match via {
+            Via::Path(glob) => self.path(clause, rule, glob, false),
+            Via::Text(text) => {
+                let meaning = Meaning {
+                    clause,
+                    ancestor: false,
+                };
+                let entries = text.patterns.iter().map(|pattern| Entry {
+                    meaning,
+                    body: Body::Word(pattern.clone()),
+                });
+                self.starts.sockets.extend(entries);
+            }
+        }
     }
 
     fn uses(&mut self, clause: usize, kind: Selector) {
@@ -228,7 +282,7 @@ impl Compiler<'_> {
         let of = |starts: &mut BTreeMap<Device, BTreeSet<Entry>>, device| {
             starts.remove(&device).unwrap_or_default()
         };
-        let mut sets = vec![self.starts.names, self.starts.cgroups];
+        let mut sets = vec![self.starts.names, self.starts.cgroups, self.starts.sockets];
         for device in [Device::Elsewhere]
             .into_iter()
             .chain(devices.iter().copied().map(Device::Known))
@@ -237,7 +291,7 @@ impl Compiler<'_> {
             sets.push(of(&mut self.starts.executables, device));
         }
         let built = build(&sets).map_err(super::automaton::TooLarge::message)?;
-        let [name_start, cgroup_start, paths @ ..] = built.starts.as_slice() else {
+        let [name_start, cgroup_start, socket_start, paths @ ..] = built.starts.as_slice() else {
             unreachable!("there is a row for every set of expressions");
         };
         let mut starts = paths.chunks_exact(2).map(|pair| Start {
@@ -260,6 +314,7 @@ impl Compiler<'_> {
             .collect();
         self.policy.name_start = *name_start;
         self.policy.cgroup_start = *cgroup_start;
+        self.policy.socket_start = *socket_start;
         self.policy.elsewhere = elsewhere;
         self.policy.classes = built.classes;
         self.policy.rows = built.rows.len() as u32;

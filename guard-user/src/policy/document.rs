@@ -1,7 +1,7 @@
 //! One policy document after it has been checked: what it says, with the places where it
 //! says so. Names are not looked up yet; that needs the documents that it includes.
 
-use guard_ebpf::operation::Operation;
+use guard_ebpf::operation::{Facility, Operation};
 use guard_ebpf::policy::Effect;
 
 use super::diagnostics::Span;
@@ -86,12 +86,44 @@ pub(crate) struct Rule {
     pub operations: Vec<Operation>,
     /// Which signals; all where it does not say.
     pub signals: Option<Vec<u32>>,
+    /// Which facilities; all where it does not say.
+    pub facilities: Option<Vec<Facility>>,
     /// To which groups; to every process where it does not say.
     pub to: Option<Vec<Named>>,
     /// On which paths; on every file where it does not say.
     pub on: Option<Vec<On>>,
+    /// Via which sockets; via every socket where it does not say.
+    pub via: Option<Vec<Via>>,
     /// Where it stands.
     pub span: Span,
+}
+
+/// Some sockets.
+#[derive(Clone, Debug)]
+pub(crate) enum Via {
+    /// Those that have a file at these paths.
+    Path(PathGlob),
+    /// Those without one.
+    Text(SocketText),
+}
+
+impl Via {
+    /// As it is written, for people.
+    pub fn written(&self) -> &str {
+        match self {
+            Self::Path(glob) => &glob.written,
+            Self::Text(text) => &text.written,
+        }
+    }
+}
+
+/// Sockets without a file.
+#[derive(Clone, Debug)]
+pub(crate) struct SocketText {
+    /// What stands for them ([`guard_ebpf::socket`]) matches one of these.
+    pub patterns: Vec<Vec<Token>>,
+    /// As it is written, for people.
+    pub written: String,
 }
 
 /// What a rule is on.

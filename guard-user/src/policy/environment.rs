@@ -26,7 +26,7 @@ pub struct Environment {
     pub protected: Protected,
 }
 
-/// Files and directories of the guard's own that no session may delete, besides its
+/// Files and directories of the guard's own that no session may change, besides its
 /// configuration, its log and its state: the running executable, for one.
 #[derive(Clone, Debug, Default)]
 pub struct Protected {

@@ -1,12 +1,16 @@
 //! What a compiled policy says of a target, computed as the kernel does: the same rows, the
 //! same decision. For `guard check`, `guard explain` and the tests.
 
+use std::net::IpAddr;
+
 use guard_ebpf::automaton::Row;
 use guard_ebpf::bits::Bits;
 use guard_ebpf::decision::{Decision, Matched, decide};
-use guard_ebpf::operation::Operation;
+use guard_ebpf::operation::{Facility, Operation, Reason, Verdict};
 use guard_ebpf::policy::Selector;
+use guard_ebpf::socket::{digit, endpoint};
 
+use super::compile::guards_ancestors;
 use super::compiled::Compiled;
 
 /// A process that isn't the session's own.
@@ -23,7 +27,7 @@ pub struct ProcessFacts {
     pub cgroup: Vec<u8>,
 }
 
-/// A file that isn't the session's own.
+/// A file.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FileFacts {
     /// The file system's device number, `major << 20 | minor`.
@@ -32,6 +36,29 @@ pub struct FileFacts {
     pub path: Vec<u8>,
     /// Whether it is a directory.
     pub is_directory: bool,
+    /// Whether it is the session's own: the session made it, or a directory that it lies in.
+    pub is_own: bool,
+}
+
+/// A socket that isn't the session's own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SocketFacts {
+    /// One with a file.
+    File(FileFacts),
+    /// A Unix socket of the abstract name space.
+    Abstract(Vec<u8>),
+    /// An Internet socket.
+    Internet {
+        /// The address.
+        address: IpAddr,
+        /// The port.
+        port: u16,
+        /// Whether a connection to it is free where no rule says otherwise: the address is not
+        /// one of this host's, or what is sent is a datagram.
+        is_free: bool,
+    },
+    /// One of another family (`AF_…`).
+    Other(u8),
 }
 
 impl Compiled {
@@ -55,14 +82,69 @@ impl Compiled {
     /// Decides on an operation on a file.
     #[must_use]
     pub fn on_file(&self, operation: Operation, facts: &FileFacts) -> Decision {
+        self.at_path(operation, 0, facts)
+    }
+
+    /// Decides on the use of a facility of the machine: through a file, or without one.
+    #[must_use]
+    pub fn on_machine(&self, facility: Facility, file: Option<&FileFacts>) -> Decision {
+        let (operation, detail) = (Operation::Machine, facility.detail());
+        match file {
+            Some(facts) => self.at_path(operation, detail, facts),
+            None => decide(&self.policy, operation, detail, &Matched::default()),
+        }
+    }
+
+    /// Decides on a connection to a socket.
+    #[must_use]
+    pub fn on_socket(&self, facts: &SocketFacts) -> Decision {
+        let text = match facts {
+            SocketFacts::File(file) => return self.at_path(Operation::Connect, 0, file),
+            SocketFacts::Abstract(name) => {
+                let name = name.split(|&byte| byte == 0).next().unwrap_or_default();
+                [b"@", name].concat()
+            }
+            SocketFacts::Internet { address, port, .. } => {
+                let address = match address {
+                    IpAddr::V4(address) => address.to_ipv6_mapped(),
+                    IpAddr::V6(address) => *address,
+                };
+                endpoint(address.octets(), *port).to_vec()
+            }
+            SocketFacts::Other(family) => vec![b'#', digit(family >> 4), digit(*family)],
+        };
+        let mut matched = Matched::default();
+        let row = self.run(self.policy.socket_start, &text);
+        matched.set(Selector::Path, row.matches);
+        let decision = decide(&self.policy, Operation::Connect, 0, &matched);
+        match facts {
+            SocketFacts::Internet { is_free: true, .. } if decision.reason == Reason::Default => {
+                Decision {
+                    verdict: Verdict::Allow,
+                    ..decision
+                }
+            }
+            _ => decision,
+        }
+    }
+
+    /// Decides on an operation on what lies at a path.
+    fn at_path(&self, operation: Operation, detail: u32, facts: &FileFacts) -> Decision {
         let row = self.run(self.start(facts.device).path, without_root(&facts.path));
         let mut clauses = row.matches;
-        if facts.is_directory {
+        if facts.is_directory && guards_ancestors(operation) {
             clauses = clauses.or(row.ancestors);
         }
         let mut matched = Matched::default();
         matched.set(Selector::Path, clauses);
-        decide(&self.policy, operation, 0, &matched)
+        let decision = decide(&self.policy, operation, detail, &matched);
+        if facts.is_own && decision.yields {
+            return Decision {
+                verdict: Verdict::Allow,
+                ..Decision::deny(Reason::Own)
+            };
+        }
+        decision
     }
 
     fn start(&self, device: u32) -> guard_ebpf::automaton::Start {

@@ -17,7 +17,7 @@ use super::glob::{Part, Token};
 pub(crate) enum Body {
     /// A path like `/a/b`; the root is the empty string.
     Path(Vec<Part>),
-    /// A command name.
+    /// What is no path: a command name, or what stands for a socket.
     Word(Vec<Token>),
 }
 

@@ -355,8 +355,10 @@ impl Load<'_> {
         let to = scope.items(rule, &self.texts, &mut self.mistakes);
         let on = scope.globs(rule, &self.texts, &mut self.mistakes);
         let (to, on) = (to.ok()?, on.ok()?);
-        let nothing =
-            to.as_ref().is_some_and(Vec::is_empty) || on.as_ref().is_some_and(Vec::is_empty);
+        let via = rule.via.clone();
+        let nothing = to.as_ref().is_some_and(Vec::is_empty)
+            || on.as_ref().is_some_and(Vec::is_empty)
+            || via.as_ref().is_some_and(Vec::is_empty);
         if nothing {
             if self.mistakes.is_empty() {
                 let (file, line) = place;
@@ -376,8 +378,10 @@ impl Load<'_> {
             effect: rule.effect,
             operations: rule.operations.clone(),
             signals: rule.signals.clone(),
+            facilities: rule.facilities.clone(),
             to,
             on,
+            via,
         })
     }
 }

@@ -79,6 +79,11 @@ pub(crate) mod tests {
     use super::super::glob::tests::path;
     use super::*;
 
+    /// Whether what is no path matches: a command name, or what stands for a socket.
+    pub(crate) fn matches_word(tokens: &[Token], text: &[u8]) -> bool {
+        matches_from(tokens, text)
+    }
+
     /// The straightforward meaning of a path glob, for paths like `/a/b`.
     pub(crate) fn path_matches(glob: &[Part], path: &[u8]) -> bool {
         fn go(glob: &[Part], names: &[&[u8]]) -> bool {

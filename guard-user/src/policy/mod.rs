@@ -22,6 +22,7 @@ mod reader;
 mod rules;
 pub mod ruleset;
 mod scope;
+mod sockets;
 mod tree;
 mod variables;
 pub mod workspace;

@@ -1,6 +1,6 @@
 //! Rules: what a rule says, and whether its keys fit together.
 
-use guard_ebpf::operation::Operation;
+use guard_ebpf::operation::{Facility, Operation};
 use guard_ebpf::policy::Effect;
 
 use super::diagnostics::{Span, did_you_mean, did_you_mean_or, list};
@@ -11,8 +11,17 @@ use super::tree::{Node, Value};
 use crate::system::signals;
 
 /// The keys of a rule.
-const RULE: [&str; 8] = [
-    "name", "allow", "deny", "audit", "signals", "to", "on", "because",
+const RULE: [&str; 10] = [
+    "name",
+    "allow",
+    "deny",
+    "audit",
+    "signals",
+    "facilities",
+    "to",
+    "on",
+    "via",
+    "because",
 ];
 
 /// What a rule can say.
@@ -61,8 +70,10 @@ impl Reader<'_> {
             effect: Effect::Deny,
             operations: Vec::new(),
             signals: None,
+            facilities: None,
             to: None,
             on: None,
+            via: None,
             span,
         };
         let mut keys = Keys::default();
@@ -83,6 +94,10 @@ impl Reader<'_> {
                     keys.signals = Some(key_span);
                     rule.signals = Some(self.signals(value));
                 }
+                "facilities" => {
+                    keys.facilities = Some(key_span);
+                    rule.facilities = Some(self.facilities(value));
+                }
                 "to" => {
                     keys.to = Some(key_span);
                     rule.to = Some(self.names(value, "`to` names groups of processes"));
@@ -90,6 +105,10 @@ impl Reader<'_> {
                 "on" => {
                     keys.on = Some(key_span);
                     rule.on = Some(self.on(value));
+                }
+                "via" => {
+                    keys.via = Some(key_span);
+                    rule.via = Some(self.via(value));
                 }
                 _ => {
                     let effect = EFFECTS.iter().find(|(name, _)| *name == key);
@@ -127,54 +146,59 @@ impl Reader<'_> {
 
     /// Whether a rule's selectors fit its operations.
     fn fitting(&mut self, rule: &Rule, keys: &Keys) {
-        let named = |on_process: bool| -> Vec<&str> {
-            let fitting = |operation: &&Operation| operation.is_on_process() == on_process;
-            let operations = rule.operations.iter().filter(fitting);
-            operations.map(|operation| operation.name()).collect()
-        };
-        let (processes, files) = (named(true), named(false));
-        if let Some(signals) = keys.signals
-            && !rule.operations.contains(&Operation::Signal)
-        {
-            self.mistake(
-                signals,
-                "`signals` narrows the operation `signal`, which is not here",
-            );
+        let narrowed = [
+            ("signals", keys.signals, Operation::Signal),
+            ("facilities", keys.facilities, Operation::Machine),
+        ];
+        for (key, span, operation) in narrowed {
+            if let Some(span) = span
+                && !rule.operations.contains(&operation)
+            {
+                let name = operation.name();
+                self.mistake(
+                    span,
+                    format!("`{key}` narrows the operation `{name}`, which is not here"),
+                );
+            }
         }
-        let acts = |operations: &[&str], on: &str| {
-            let verb = if operations.len() == 1 { "acts" } else { "act" };
-            format!("{} {verb} on {on}", list(operations))
+        let selected: Vec<(Targets, Span)> = Targets::EVERY
+            .into_iter()
+            .zip([keys.to, keys.on, keys.via])
+            .filter_map(|(targets, span)| Some((targets, span?)))
+            .collect();
+        let others = |selected: Targets| {
+            let others = Targets::EVERY.into_iter().filter(move |it| *it != selected);
+            others.filter(|it| !it.operations(rule).is_empty())
         };
-        match (keys.to, keys.on) {
-            (Some(to), _) if processes.is_empty() => {
-                let acts = acts(&files, "files");
-                self.mistake(
-                    to,
-                    format!("`to` names processes, and {acts}; name those with `on`"),
-                );
+        for &(targets, span) in &selected {
+            if !targets.operations(rule).is_empty() {
+                continue;
             }
-            (_, Some(on)) if files.is_empty() => {
-                let acts = acts(&processes, "processes");
-                self.mistake(
-                    on,
-                    format!("`on` names files, and {acts}; name those with `to`"),
-                );
+            let (key, noun) = (targets.key(), targets.noun());
+            if let Some(other) = others(targets).next() {
+                let acts = other.acts(rule);
+                let advice = if selected.iter().any(|(targets, _)| *targets == other) {
+                    format!("leave `{key}` out")
+                } else {
+                    other.advice(rule)
+                };
+                self.mistake(span, format!("`{key}` names {noun}, and {acts}; {advice}"));
+                return;
             }
-            (Some(to), None) if !files.is_empty() => {
-                let acts = acts(&files, "files");
+        }
+        for &(targets, span) in &selected {
+            let missing = |it: &Targets| selected.iter().all(|(selected, _)| selected != it);
+            if let Some(other) = others(targets).find(missing) {
+                let (key, noun) = (targets.key(), targets.noun());
+                let (acts, other) = (other.acts(rule), other.key());
                 self.mistake(
-                    to,
-                    format!("`to` names processes, and {acts} too: add `on`, or make two rules"),
+                    span,
+                    format!(
+                        "`{key}` names {noun}, and {acts} too: add `{other}`, or make two rules"
+                    ),
                 );
+                return;
             }
-            (None, Some(on)) if !processes.is_empty() => {
-                let acts = acts(&processes, "processes");
-                self.mistake(
-                    on,
-                    format!("`on` names files, and {acts} too: add `to`, or make two rules"),
-                );
-            }
-            _ => {}
         }
     }
 
@@ -240,6 +264,24 @@ impl Reader<'_> {
         numbers
     }
 
+    fn facilities(&mut self, node: &Node) -> Vec<Facility> {
+        let mut facilities = Vec::new();
+        for node in self.one_or_more(node, "`facilities` lists facilities of the machine") {
+            let Some(word) = self.word(node, "a facility is a word") else {
+                continue;
+            };
+            match Facility::EVERY.iter().find(|one| one.name() == word) {
+                Some(facility) => facilities.push(*facility),
+                None => {
+                    let valid: Vec<_> = Facility::EVERY.iter().map(|one| one.name()).collect();
+                    let near = did_you_mean_or(word, &valid, "the facilities are");
+                    self.mistake(node.span, format!("unknown facility `{word}`{near}"));
+                }
+            }
+        }
+        facilities
+    }
+
     fn on(&mut self, node: &Node) -> Vec<On> {
         let what = "`on` names sets of paths or globs";
         let mut all = Vec::new();
@@ -268,6 +310,68 @@ impl Reader<'_> {
 #[derive(Default)]
 struct Keys {
     signals: Option<Span>,
+    facilities: Option<Span>,
     to: Option<Span>,
     on: Option<Span>,
+    via: Option<Span>,
+}
+
+/// The kinds of targets, each of which has a key of its own.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Targets {
+    Processes,
+    Files,
+    Sockets,
+}
+
+impl Targets {
+    const EVERY: [Self; 3] = [Self::Processes, Self::Files, Self::Sockets];
+
+    /// The key that names such targets.
+    const fn key(self) -> &'static str {
+        match self {
+            Self::Processes => "to",
+            Self::Files => "on",
+            Self::Sockets => "via",
+        }
+    }
+
+    const fn noun(self) -> &'static str {
+        match self {
+            Self::Processes => "processes",
+            Self::Files => "files",
+            Self::Sockets => "sockets",
+        }
+    }
+
+    /// The operations of a rule on such targets.
+    fn operations(self, rule: &Rule) -> Vec<&'static str> {
+        let fits = |operation: &&Operation| match self {
+            Self::Processes => operation.is_on_process(),
+            Self::Files => operation.is_on_file(),
+            Self::Sockets => **operation == Operation::Connect,
+        };
+        let operations = rule.operations.iter().filter(fits);
+        operations.map(|operation| operation.name()).collect()
+    }
+
+    /// "`signal` and `trace` act on processes".
+    fn acts(self, rule: &Rule) -> String {
+        let operations = self.operations(rule);
+        let verb = if operations.len() == 1 { "acts" } else { "act" };
+        let noun = if operations == [Operation::Machine.name()] {
+            "the machine"
+        } else {
+            self.noun()
+        };
+        format!("{} {verb} on {noun}", list(&operations))
+    }
+
+    /// How to name such targets.
+    fn advice(self, rule: &Rule) -> String {
+        if self.operations(rule) == [Operation::Machine.name()] {
+            return "narrow that with `facilities`, or with `on`".to_owned();
+        }
+        format!("name those with `{}`", self.key())
+    }
 }

@@ -3,11 +3,11 @@
 
 use std::fmt;
 
-use guard_ebpf::operation::Operation;
+use guard_ebpf::operation::{Facility, Operation};
 use guard_ebpf::policy::Effect;
 
 use super::compiled::RuleInfo;
-use super::document::{Item, PathGlob};
+use super::document::{Item, PathGlob, Via};
 use crate::session::limits::Limits;
 use crate::system::signals;
 
@@ -33,10 +33,14 @@ pub struct RulesetRule {
     pub operations: Vec<Operation>,
     /// Which signals; every one where it does not say.
     pub signals: Option<Vec<u32>>,
+    /// Which facilities of the machine; every one where it does not say.
+    pub facilities: Option<Vec<Facility>>,
     /// To which processes; every one where it does not say.
     pub(crate) to: Option<Vec<Item>>,
     /// On which files; every one where it does not say.
     pub(crate) on: Option<Vec<PathGlob>>,
+    /// Via which sockets; every one where it does not say.
+    pub(crate) via: Option<Vec<Via>>,
 }
 
 impl RulesetRule {
@@ -63,6 +67,23 @@ impl RulesetRule {
         let globs = self.on.as_ref()?;
         Some(globs.iter().map(|glob| glob.written.as_str()).collect())
     }
+
+    /// The sockets that it is about, as the policy writes them. None means every socket.
+    #[must_use]
+    pub fn sockets(&self) -> Option<Vec<&str>> {
+        let sockets = self.via.as_ref()?;
+        Some(sockets.iter().map(Via::written).collect())
+    }
+
+    /// Which signals and facilities it is about, where it says so.
+    fn details(&self) -> Vec<String> {
+        let signals = self.signals.iter().flatten();
+        let facilities = self.facilities.iter().flatten();
+        signals
+            .map(|&number| signals::name(number))
+            .chain(facilities.map(|facility| facility.name().to_owned()))
+            .collect()
+    }
 }
 
 impl fmt::Display for RulesetRule {
@@ -70,41 +91,50 @@ impl fmt::Display for RulesetRule {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let operations: Vec<_> = self.operations.iter().map(|o| o.name()).collect();
         write!(f, "{} {}", self.verb(), operations.join(", "))?;
-        if let Some(numbers) = &self.signals {
-            let names: Vec<_> = numbers
-                .iter()
-                .map(|&number| signals::name(number))
-                .collect();
-            write!(f, " ({})", names.join(", "))?;
+        let details = self.details();
+        if !details.is_empty() {
+            write!(f, " ({})", details.join(", "))?;
         }
         let name = &self.info.name;
         match &self.info.source {
             Some((file, line)) => write!(f, "  [{name}, {file}:{line}]")?,
             None => write!(f, "  [{name}, built in]")?,
         }
-        if self.operations.iter().any(|o| o.is_on_process()) {
-            match self.processes() {
-                Some(processes) => {
-                    for process in processes {
-                        write!(f, "\n    to {process}")?;
-                    }
-                }
-                None => f.write_str("\n    to every process outside the session")?,
-            }
+        let has = |fits: fn(Operation) -> bool| self.operations.iter().any(|o| fits(*o));
+        if has(Operation::is_on_process) {
+            let every = "to every process outside the session";
+            lines(f, "to", self.processes(), every)?;
         }
-        if self.operations.iter().any(|o| !o.is_on_process()) {
-            match self.files() {
-                Some(files) => {
-                    for file in files {
-                        write!(f, "\n    on {file}")?;
-                    }
-                }
-                None => f.write_str("\n    on every file that is not the session's own")?,
-            }
+        if self.on.is_some() || has(|o| o.is_on_file() && o != Operation::Machine) {
+            let every = "on every file that is not the session's own";
+            lines(f, "on", self.files(), every)?;
+        }
+        if has(|o| o == Operation::Connect) {
+            let every = "via every socket that is not the session's own";
+            lines(f, "via", self.sockets(), every)?;
+        }
+        if self.on.is_none() && self.facilities.is_none() && has(|o| o == Operation::Machine) {
+            f.write_str("\n    with every facility of the machine")?;
         }
         if let Some(because) = &self.info.because {
             write!(f, "\n    because {because}")?;
         }
         Ok(())
     }
+}
+
+/// What a rule is about, a line for each, or one for all of a kind.
+fn lines(
+    f: &mut fmt::Formatter<'_>,
+    word: &str,
+    some: Option<Vec<&str>>,
+    every: &str,
+) -> fmt::Result {
+    let Some(some) = some else {
+        return write!(f, "\n    {every}");
+    };
+    for one in some {
+        write!(f, "\n    {word} {one}")?;
+    }
+    Ok(())
 }

@@ -1,6 +1,7 @@
 //! What the server needs of an engine. The kernel's is the one; tests have another, so that
 //! everything around it can be proved without loading a program.
 
+use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 
 use anyhow::Result;
@@ -60,14 +61,14 @@ pub trait Enforcer {
     fn session_of(&self, pid: u32) -> Result<Option<u32>>;
     /// The processes of a session, wherever they have gone.
     fn members(&self, session: u32) -> Result<Vec<u32>>;
-    /// Gives up tasks of a session whose ends were not counted, if it has no process any more.
-    fn forget_lost_tasks(&mut self, session: u32) -> Result<bool>;
+    /// Gives up tasks whose ends were not counted, of a session that has no process any more.
+    fn forget_lost_tasks(&mut self, session: u32) -> Result<()>;
     /// Makes a process one of guard's own, out of reach for every session.
     fn protect(&mut self, pid: u32) -> Result<()>;
     /// Takes that back.
     fn unprotect(&mut self, pid: u32) -> Result<()>;
-    /// Says which addresses are the host's own: IPv6, or IPv4 mapped into it.
-    fn set_addresses(&mut self, addresses: &[[u8; 16]]) -> Result<()>;
+    /// Says which addresses are the host's own.
+    fn set_addresses(&mut self, addresses: &[IpAddr]) -> Result<()>;
     /// The records that the kernel writes.
     fn records(&mut self) -> Result<Box<dyn RecordSource>>;
     /// Takes the engine out of the kernel.

@@ -258,10 +258,10 @@ impl Server {
             inner.sessions.get(&id).and_then(|session| session.unseen)
         };
         let Some(looks) = looks else { return };
-        let members = self.with_engine(|engine| engine.members(id));
-        let looks = match members {
-            Ok(members) if members.is_empty() => looks + 1,
-            _ => 0,
+        let looks = if self.living(id).is_empty() {
+            looks + 1
+        } else {
+            0
         };
         if let Some(session) = self.inner.borrow_mut().sessions.get_mut(&id) {
             session.unseen = Some(looks);

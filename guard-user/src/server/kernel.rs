@@ -1,5 +1,6 @@
 //! The kernel's engine, as the server sees it.
 
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, RawFd};
 use std::path::Path;
 
@@ -128,7 +129,7 @@ impl Enforcer for Engine {
             .collect())
     }
 
-    fn forget_lost_tasks(&mut self, session: u32) -> Result<bool> {
+    fn forget_lost_tasks(&mut self, session: u32) -> Result<()> {
         Engine::forget_lost_tasks(self, session)
     }
 
@@ -140,7 +141,7 @@ impl Enforcer for Engine {
         Engine::unprotect(self, pid)
     }
 
-    fn set_addresses(&mut self, addresses: &[[u8; 16]]) -> Result<()> {
+    fn set_addresses(&mut self, addresses: &[IpAddr]) -> Result<()> {
         Engine::set_addresses(self, addresses)
     }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::future::Future;
 use std::io::{PipeReader, PipeWriter};
+use std::net::IpAddr;
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -30,7 +31,7 @@ pub struct Pretended {
     pub policies: BTreeMap<u32, usize>,
     pub cgroups: BTreeMap<u64, u32>,
     pub facts: BTreeMap<u32, Facts>,
-    pub addresses: Vec<[u8; 16]>,
+    pub addresses: Vec<IpAddr>,
     pub last: u32,
     pub directory: PathBuf,
     pub loses_labels: bool,
@@ -180,8 +181,8 @@ impl Enforcer for Engine {
         Ok(self.0.borrow().members(session))
     }
 
-    fn forget_lost_tasks(&mut self, _: u32) -> Result<bool> {
-        Ok(false)
+    fn forget_lost_tasks(&mut self, _: u32) -> Result<()> {
+        Ok(())
     }
 
     fn protect(&mut self, _: u32) -> Result<()> {
@@ -192,7 +193,7 @@ impl Enforcer for Engine {
         Ok(())
     }
 
-    fn set_addresses(&mut self, addresses: &[[u8; 16]]) -> Result<()> {
+    fn set_addresses(&mut self, addresses: &[IpAddr]) -> Result<()> {
         self.0.borrow_mut().addresses = addresses.to_vec();
         Ok(())
     }

@@ -13,6 +13,7 @@ pub fn attempt(name: &str, words: &Words<'_>) -> anyhow::Result<Option<Attempt>>
     Ok(Some(match name {
         "connect" => connect(words.text(0)?)?,
         "run" => run(words)?,
+        "child-in-cgroup" => born_in(words.text(0)?, || Ok(Ok(0)))?,
         _ => return Ok(None),
     }))
 }
@@ -35,18 +36,18 @@ pub fn become_other(task: &Task, answer: i32) -> anyhow::Result<Attempt> {
             attack(task)
         }
         "double-fork" => double_fork(task),
-        "user-namespace" => {
-            own_namespaces(0)?;
-            attack(task)
-        }
-        "mount-namespace" => {
-            own_namespaces(libc::CLONE_NEWNS)?;
-            attack(task)
-        }
-        "pid-namespace" => {
-            own_namespaces(libc::CLONE_NEWPID)?;
-            child(task)
-        }
+        "user-namespace" => match own_namespaces(0) {
+            Ok(_) => attack(task),
+            refused => Ok(refused),
+        },
+        "mount-namespace" => match own_namespaces(libc::CLONE_NEWNS) {
+            Ok(_) => attack(task),
+            refused => Ok(refused),
+        },
+        "pid-namespace" => match own_namespaces(libc::CLONE_NEWPID) {
+            Ok(_) => child(task),
+            refused => Ok(refused),
+        },
         "setuid" => {
             victim::become_user(argument.parse()?)?;
             attack(task)
@@ -54,12 +55,13 @@ pub fn become_other(task: &Task, answer: i32) -> anyhow::Result<Attempt> {
         "exec" => execute(task, answer, false),
         "exec-in-thread" => execute(task, answer, true),
         "leave-cgroup" => {
-            std::fs::write(format!("{argument}/cgroup.procs"), "0")
-                .context("it could not leave its cgroup")?;
+            if let Err(errno) = leave_cgroup(argument) {
+                return Ok(Err(errno));
+            }
             ensure_in(argument)?;
             attack(task)
         }
-        "child-in-cgroup" => child_in_cgroup(task, argument),
+        "child-in-cgroup" => born_in(argument, || attack(task)),
         _ => bail!("there is no way called {how}"),
     }
 }
@@ -166,8 +168,15 @@ fn ensure_in(directory: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Starts a child that is in another cgroup from its first moment (`CLONE_INTO_CGROUP`, 5.7).
-fn child_in_cgroup(task: &Task, directory: &str) -> anyhow::Result<Attempt> {
+/// Moves this process into another cgroup.
+fn leave_cgroup(directory: &str) -> Attempt {
+    let file = raw::open(&format!("{directory}/cgroup.procs"), libc::O_WRONLY)?;
+    call(libc::SYS_write, &[file, b"0".as_ptr() as usize, 1])
+}
+
+/// Starts a child that is in another cgroup from its first moment (`CLONE_INTO_CGROUP`, 5.7), and
+/// has it do something there.
+fn born_in(directory: &str, act: impl Fn() -> anyhow::Result<Attempt>) -> anyhow::Result<Attempt> {
     const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
     let cgroup = raw::open(directory, libc::O_PATH | libc::O_DIRECTORY)?;
     // struct clone_args, of eleven words.
@@ -180,11 +189,11 @@ fn child_in_cgroup(task: &Task, directory: &str) -> anyhow::Result<Attempt> {
         &[arguments.as_ptr() as usize, size_of_val(&arguments)],
     ) {
         Ok(0) => {
-            let result = ensure_in(directory).and_then(|()| attack(task));
+            let result = ensure_in(directory).and_then(|()| act());
             raw::exit(raw::status_of(flat(result)))
         }
         Ok(child) => Ok(raw::wait_errno(child as i32)),
-        Err(errno) => bail!("no child could be made in {directory}: {errno}"),
+        Err(errno) => Ok(Err(errno)),
     }
 }
 

@@ -4,6 +4,8 @@
 
 mod delete;
 mod identity;
+mod ring;
+pub(crate) mod script;
 mod signals;
 mod trace;
 
@@ -114,6 +116,9 @@ fn said(result: anyhow::Result<Attempt>) -> Answer {
 fn attempt(task: &Task) -> anyhow::Result<Attempt> {
     let words = Words(&task.arguments);
     let name = task.name.as_str();
+    if name == "script" {
+        return script::run(&words);
+    }
     for family in [
         signals::attempt,
         trace::attempt,

@@ -97,13 +97,33 @@ fn control(cases: &mut Cases, when: &str, users: &[u32]) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Lets root go the ways that take a capability or write to a cgroup: what follows on them is
+/// refused all the same.
+const OPEN_WAYS: &str = "version: 1
+include: [default]
+rules:
+  - name: open-ways
+    allow: [machine]
+    facilities: [administration, cgroups]
+    because: this is a test of what is at their end
+";
+
+/// The ways that are closed to root without such a policy.
+fn is_closed(way: &str) -> bool {
+    way.ends_with("-namespace") && !way.starts_with("user") || way.contains("-cgroup=")
+}
+
 pub fn the_label_stays(_: &mut Context) -> anyhow::Result<()> {
     let mut cases = Cases::default();
     fs::create_dir_all(ELSEWHERE)?;
     control(&mut cases, "without guard", &[0, AGENT])?;
     let _server = Server::start()?;
+    let policy = "/srv/open-ways.yaml";
+    fs::write(policy, OPEN_WAYS)?;
+    closed(&mut cases)?;
     for (uid, who) in [(0, "root"), (AGENT, "user")] {
-        let mut guarded = Agent::guarded(who, uid)?;
+        let options: &[&str] = if uid == 0 { &["--policy", policy] } else { &[] };
+        let mut guarded = Agent::with(who, uid, options)?;
         for &(way, can_name) in ways(uid) {
             if can_name {
                 cases.run(format_args!("session of {who}: kill after {way}"), || {
@@ -140,6 +160,25 @@ pub fn the_label_stays(_: &mut Context) -> anyhow::Result<()> {
     }
     control(&mut cases, "beside sessions", &[AGENT])?;
     cases.finish()
+}
+
+/// Under the default policy root cannot even set out on some ways.
+fn closed(cases: &mut Cases) -> anyhow::Result<()> {
+    let mut guarded = Agent::guarded("closed", 0)?;
+    for &(way, _) in ways(0).filter(|(way, _)| is_closed(way)) {
+        cases.run(format_args!("session of root: the way of {way}"), || {
+            let file = file(0, way)?;
+            let result = guarded.attack_via(way, "unlink", &[&file]);
+            let told = format!("{result:?}");
+            ensure!(
+                result.is_err() && (told.contains("EPERM") || told.contains("not permitted")),
+                "{told}"
+            );
+            ensure!(fs::read(&file)? == b"kept", "it was changed");
+            Ok(())
+        });
+    }
+    Ok(())
 }
 
 /// Before 6.2, task storage may fail to answer when it is asked while it is being asked.

@@ -7,6 +7,7 @@ mod everything;
 mod guard;
 mod identity;
 mod signals;
+pub mod threats;
 mod trace;
 
 use crate::registry::{Test, enforcing};

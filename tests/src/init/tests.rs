@@ -65,19 +65,26 @@ fn one(job: &Job, name: &str) -> anyhow::Result<Outcome> {
     })
 }
 
-/// Ends what a test left running and removes what it pinned: nothing of it reaches the next.
+/// Ends what a test left running and removes what it made: nothing of it reaches the next, but an
+/// engine that is whole. It does nothing to tasks outside sessions, of which there are none left,
+/// and loading one takes an emulated machine longer than most tests.
 fn clean() {
     process::end_everything();
-    remove_below(Path::new("/sys/fs/bpf"));
+    remove_below(Path::new("/sys/fs/bpf"), |name| name == "guard");
+    remove_below(Path::new("/sys/fs/bpf/guard"), |name| name.starts_with('v'));
     remove_cgroups(Path::new("/sys/fs/cgroup"));
     // Sessions of the same name would find each other's events.
     for place in ["/run/guard", "/var/log/guard", "/etc/guard"] {
-        remove_below(Path::new(place));
+        remove_below(Path::new(place), |_| false);
     }
 }
 
-fn remove_below(dir: &Path) {
+/// Removes what lies in a directory, but what is to be kept.
+fn remove_below(dir: &Path, keep: fn(&str) -> bool) {
     for entry in fs::read_dir(dir).into_iter().flatten().flatten() {
+        if entry.file_name().to_str().is_some_and(keep) {
+            continue;
+        }
         let path = entry.path();
         if path.is_dir() {
             let _ = fs::remove_dir_all(path);

@@ -4,8 +4,10 @@
 use std::fmt::Display;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt as _;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 
 use anyhow::{Context as _, ensure};
 use nix::errno::Errno;
@@ -47,7 +49,8 @@ pub enum Answer {
 #[derive(Debug)]
 pub struct Agent {
     child: Child,
-    to: Option<ChildStdin>,
+    /// A socket, so that descriptors can be sent.
+    to: Option<UnixStream>,
     from: BufReader<ChildStdout>,
     /// Its process; that of `guard run` is the child.
     pub pid: i32,
@@ -96,12 +99,14 @@ impl Agent {
     }
 
     fn spawn(command: &mut Command, session: &str, uid: u32) -> anyhow::Result<Self> {
-        let mut child = command
-            .stdin(Stdio::piped())
+        let (to, input) = UnixStream::pair()?;
+        let child = command
+            .stdin(Stdio::from(OwnedFd::from(input)))
             .stdout(Stdio::piped())
-            .spawn()
-            .with_context(|| format!("{command:?}"))?;
-        let to = child.stdin.take();
+            .spawn();
+        // The command keeps the other end, and the attacker would see no end of its tasks.
+        command.stdin(Stdio::null());
+        let mut child = child.with_context(|| format!("{command:?}"))?;
         let mut from = BufReader::new(child.stdout.take().context("no output")?);
         let mut line = String::new();
         from.read_line(&mut line)?;
@@ -111,7 +116,7 @@ impl Agent {
             .with_context(|| format!("the attacker did not come up: {line:?}, {command:?}"))?;
         Ok(Self {
             child,
-            to,
+            to: Some(to),
             from,
             pid,
             session: session.to_owned(),
@@ -145,8 +150,34 @@ impl Agent {
             arguments: arguments.iter().map(|word| format!("{word}")).collect(),
             via: via.to_owned(),
         };
+        self.ask(&task, None)
+    }
+
+    /// Has it run a script ([`crate::actor::script`]), with a descriptor for it to receive.
+    pub fn script(
+        &mut self,
+        words: &[String],
+        descriptor: Option<BorrowedFd<'_>>,
+    ) -> anyhow::Result<Result<i64, Errno>> {
+        let task = Task {
+            name: "script".to_owned(),
+            arguments: words.to_vec(),
+            via: String::new(),
+        };
+        self.ask(&task, descriptor)
+    }
+
+    fn ask(
+        &mut self,
+        task: &Task,
+        descriptor: Option<BorrowedFd<'_>>,
+    ) -> anyhow::Result<Result<i64, Errno>> {
         let to = self.to.as_mut().context("it has been dismissed")?;
-        writeln!(to, "{}", serde_json::to_string(&task)?)?;
+        writeln!(to, "{}", serde_json::to_string(task)?)?;
+        if let Some(descriptor) = descriptor {
+            send(to, descriptor)?;
+        }
+        let name = &task.name;
         let mut line = String::new();
         self.from.read_line(&mut line)?;
         let answer: Answer = serde_json::from_str(&line)
@@ -202,6 +233,34 @@ impl Drop for Agent {
         drop(self.to.take());
         let _ = self.child.wait();
     }
+}
+
+/// Sends a descriptor once all that was written before has been read: a reader that does not ask
+/// for it would lose it.
+fn send(to: &UnixStream, descriptor: BorrowedFd<'_>) -> anyhow::Result<()> {
+    use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
+    let unread = || {
+        let mut bytes = 0_i32;
+        let words = [
+            to.as_raw_fd() as usize,
+            nix::libc::TIOCOUTQ as usize,
+            (&raw mut bytes) as usize,
+        ];
+        super::raw::call(nix::libc::SYS_ioctl, &words).is_ok() && bytes > 0
+    };
+    ensure!(
+        super::cases::until(guard::PATIENCE, || !unread()),
+        "the attacker does not read"
+    );
+    let descriptors = [descriptor.as_raw_fd()];
+    sendmsg::<()>(
+        to.as_raw_fd(),
+        &[std::io::IoSlice::new(b"x")],
+        &[ControlMessage::ScmRights(&descriptors)],
+        MsgFlags::empty(),
+        None,
+    )?;
+    Ok(())
 }
 
 /// The kind of victim that a word means.

@@ -101,7 +101,13 @@ pub fn start(kind: Kind, uid: u32) -> anyhow::Result<i32> {
     let pid = if kind == Kind::NamespaceInit {
         let flags = libc::CLONE_NEWPID | libc::SIGCHLD;
         // Without a stack of its own this is a fork.
-        match raw::call(libc::SYS_clone, &[flags as usize, 0, 0, 0, 0])? {
+        let fork = |flags: i32| raw::call(libc::SYS_clone, &[flags as usize, 0, 0, 0, 0]);
+        // Who lacks the capability on the host, as sessions do, has it in a user namespace.
+        let forked = match fork(flags) {
+            Err(Errno::EPERM) => fork(flags | libc::CLONE_NEWUSER),
+            forked => forked,
+        };
+        match forked? {
             0 => raw::exit(live(kind, uid, writer)),
             pid => pid as i32,
         }

@@ -33,6 +33,7 @@ const CHECKS: &[Check] = &[
     ("changelog", documents::changelog),
     ("paths in documents", documents::paths),
     ("tests in documents", documents::tests),
+    ("threats", crate::threats::problems),
     ("leftovers", files::leftovers),
     ("file lengths", files::lengths),
     ("file headers", files::headers),

@@ -1,22 +1,25 @@
 //! Policies end to end, on a host that exists in memory only: YAML in, verdict or diagnostic
 //! out.
 
+mod default;
 mod loading;
 mod mistakes;
 mod mounts;
+mod operations;
 mod reference;
 mod verdicts;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use guard_ebpf::decision::Decision;
-use guard_ebpf::operation::{Operation, Reason, Verdict};
+use guard_ebpf::operation::{Facility, Operation, Reason, Verdict};
 
 use super::diagnostics::Diagnostics;
 use super::environment::{Environment, Host, Protected};
-use super::evaluate::{FileFacts, ProcessFacts};
+use super::evaluate::{FileFacts, ProcessFacts, SocketFacts};
 use super::load::{Loaded, Loader, Source};
 use crate::system::links::Resolved;
 use crate::system::mounts::Mounts;
@@ -140,6 +143,7 @@ fn file(device: u32, path: &str) -> FileFacts {
         device,
         path: path.into(),
         is_directory: false,
+        is_own: false,
     }
 }
 
@@ -163,6 +167,35 @@ fn process() -> ProcessFacts {
 impl Loaded {
     fn delete(&self, facts: &FileFacts) -> &str {
         self.told(self.compiled.on_file(Operation::Delete, facts))
+    }
+
+    /// The verdict on an operation on a file.
+    fn file(&self, operation: Operation, facts: &FileFacts) -> &str {
+        self.told(self.compiled.on_file(operation, facts))
+    }
+
+    /// The verdict on a connection to a Unix socket at a path of the root's file system, to
+    /// `@name`, or to `address port`: to a stream, which is free where the address is no loopback one.
+    fn connect(&self, to: &str) -> &str {
+        let facts = if to.starts_with('/') {
+            SocketFacts::File(file(ROOT, to))
+        } else if let Some(name) = to.strip_prefix('@') {
+            SocketFacts::Abstract(name.into())
+        } else {
+            let (address, port) = to.split_once(' ').expect("an address and a port");
+            let address: IpAddr = address.parse().expect("an address");
+            SocketFacts::Internet {
+                address,
+                port: port.parse().expect("a port"),
+                is_free: !address.is_loopback(),
+            }
+        };
+        self.told(self.compiled.on_socket(&facts))
+    }
+
+    /// The verdict on the use of a facility, without a file or through one.
+    fn machine(&self, facility: Facility, file: Option<&FileFacts>) -> &str {
+        self.told(self.compiled.on_machine(facility, file))
     }
 
     fn signal(&self, signal: u32, facts: &ProcessFacts) -> &str {

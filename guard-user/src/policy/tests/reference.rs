@@ -24,8 +24,10 @@ struct PlainRule {
     verb: &'static str,
     operations: Vec<Operation>,
     signals: Option<Vec<u32>>,
+    facilities: Option<Vec<Facility>>,
     to: Option<Vec<PlainItem>>,
     on: Option<Vec<String>>,
+    via: Option<Vec<String>>,
 }
 
 impl PlainItem {
@@ -68,15 +70,20 @@ impl PlainRule {
         if let Some(signals) = &self.signals {
             rule.push(format!("    signals: {signals:?}\n"));
         }
+        if let Some(facilities) = &self.facilities {
+            let names: Vec<_> = facilities.iter().map(|facility| facility.name()).collect();
+            rule.push(format!("    facilities: [{}]\n", names.join(", ")));
+        }
         let mut definition = String::new();
         if let Some(items) = &self.to {
             let items: Vec<_> = items.iter().map(PlainItem::yaml).collect();
             definition = format!("  g{group}: [{}]\n", items.join(", "));
             rule.push(format!("    to: g{group}\n"));
         }
-        if let Some(globs) = &self.on {
+        for (key, globs) in [("on", &self.on), ("via", &self.via)] {
+            let Some(globs) = globs else { continue };
             let globs: Vec<_> = globs.iter().map(|glob| format!("'{glob}'")).collect();
-            rule.push(format!("    on: [{}]\n", globs.join(", ")));
+            rule.push(format!("    {key}: [{}]\n", globs.join(", ")));
         }
         (definition, rule.concat())
     }
@@ -102,16 +109,39 @@ impl PlainRule {
                 .is_none_or(|items| items.iter().any(|item| item.fits(facts)))
     }
 
-    fn fits_file(&self, facts: &FileFacts) -> bool {
-        self.operations.contains(&Operation::Delete)
+    fn fits_file(&self, operation: Operation, facts: &FileFacts) -> bool {
+        let guards_ancestors = matches!(
+            operation,
+            Operation::Delete | Operation::Attributes | Operation::Mount
+        );
+        self.operations.contains(&operation)
             && self.on.as_ref().is_none_or(|globs| {
                 globs.iter().any(|glob| {
                     let glob = path(glob);
                     path_matches(&glob, &facts.path)
                         || self.verb == "deny"
                             && facts.is_directory
+                            && guards_ancestors
                             && is_on_the_way(&glob, &facts.path)
                 })
+            })
+    }
+
+    fn fits_machine(&self, facility: Facility, file: Option<&FileFacts>) -> bool {
+        let narrowed = self.facilities.as_ref();
+        narrowed.is_none_or(|only| only.contains(&facility))
+            && match file {
+                Some(facts) => self.fits_file(Operation::Machine, facts),
+                None => self.operations.contains(&Operation::Machine) && self.on.is_none(),
+            }
+    }
+
+    fn fits_socket(&self, facts: &FileFacts) -> bool {
+        self.operations.contains(&Operation::Connect)
+            && self.via.as_ref().is_none_or(|globs| {
+                globs
+                    .iter()
+                    .any(|glob| path_matches(&path(glob), &facts.path))
             })
     }
 }
@@ -149,30 +179,48 @@ fn item() -> impl Strategy<Value = PlainItem> {
         .prop_filter("an item has a key", |item| item.yaml() != "{  }")
 }
 
+const ON_PROCESSES: [Operation; 4] = [
+    Operation::Signal,
+    Operation::Trace,
+    Operation::Inspect,
+    Operation::Limit,
+];
+
+const ON_FILES: [Operation; 5] = [
+    Operation::Delete,
+    Operation::Overwrite,
+    Operation::Attributes,
+    Operation::Create,
+    Operation::Mount,
+];
+
 fn rule() -> impl Strategy<Value = PlainRule> {
-    let process = vec![Operation::Signal, Operation::Trace, Operation::Inspect];
+    let facilities = vec![Facility::Devices, Facility::Disks, Facility::Time];
     (
         prop::sample::select(vec!["allow", "deny", "audit"]),
-        prop::sample::subsequence(process, 0..=3),
-        any::<bool>(),
+        prop::sample::subsequence(Operation::EVERY.to_vec(), 1..=6),
         prop::option::of(prop::collection::vec(1_u32..5, 1..3)),
+        prop::option::of(prop::sample::subsequence(facilities, 1..3)),
         prop::option::of(prop::collection::vec(item(), 1..4)),
         prop::option::of(prop::collection::vec(glob_text(), 1..3)),
+        prop::option::of(prop::collection::vec(glob_text(), 1..3)),
     )
-        .prop_map(|(verb, mut operations, delete, signals, to, on)| {
-            let on_processes = !operations.is_empty();
-            if delete || !on_processes {
-                operations.push(Operation::Delete);
-            }
-            let on_files = operations.contains(&Operation::Delete);
-            // Where a rule is about both, it has both kinds of selectors or none.
-            let both = on_processes && on_files;
-            let selects = !both || to.is_some() && on.is_some();
+        .prop_map(|(verb, operations, signals, facilities, to, on, via)| {
+            let is_about = |fits: fn(Operation) -> bool| operations.iter().any(|o| fits(*o));
+            let processes = is_about(Operation::is_on_process);
+            let files = is_about(Operation::is_on_file);
+            let sockets = operations.contains(&Operation::Connect);
+            // Where a rule is about several kinds, it has selectors for all of them or none.
+            let selects = (!processes || to.is_some())
+                && (!files || on.is_some())
+                && (!sockets || via.is_some());
             PlainRule {
                 verb,
                 signals: signals.filter(|_| operations.contains(&Operation::Signal)),
-                to: to.filter(|_| on_processes && selects),
-                on: on.filter(|_| on_files && selects),
+                facilities: facilities.filter(|_| operations.contains(&Operation::Machine)),
+                to: to.filter(|_| processes && selects),
+                on: on.filter(|_| files && selects),
+                via: via.filter(|_| sockets && selects),
                 operations,
             }
         })
@@ -195,7 +243,7 @@ proptest! {
         plain in prop::collection::vec(rule(), 0..6),
         audit in any::<bool>(),
         processes in prop::collection::vec((path_text(), "[ab]", 0_u32..3, path_text()), 12),
-        files in prop::collection::vec((path_text(), any::<bool>()), 12),
+        files in prop::collection::vec((path_text(), any::<bool>(), any::<bool>()), 12),
         signal in 1_u32..5,
     ) {
         let (groups, rules): (Vec<_>, Vec<_>) =
@@ -219,13 +267,17 @@ proptest! {
             .unwrap_or_else(|mistakes| panic!("{text}\n{mistakes}"));
         let builtin = loaded.compiled.rules.len() - plain.len();
 
-        let expect = |index: Option<usize>| -> (Verdict, Reason, usize) {
+        let expect = |index: Option<usize>, free: bool| -> (Verdict, Reason, usize) {
             let (verdict, reason, rule) = match index {
                 Some(index) => (plain[index].verdict(), Reason::Rule, index + builtin),
+                None if free => (Verdict::Allow, Reason::Default, 0),
                 None => (Verdict::Deny, Reason::Default, 0),
             };
             let softened = audit && verdict == Verdict::Deny;
             (if softened { Verdict::Audit } else { verdict }, reason, rule)
+        };
+        let told = |decision: Decision| {
+            (decision.verdict, decision.reason, usize::from(decision.rule))
         };
         for (executable, name, uid, cgroup) in processes {
             let facts = ProcessFacts {
@@ -234,27 +286,54 @@ proptest! {
                 uid,
                 cgroup,
             };
-            for operation in [Operation::Signal, Operation::Trace, Operation::Inspect] {
+            for operation in ON_PROCESSES {
                 let decision = loaded.compiled.on_process(operation, signal, &facts);
                 let first = plain.iter().position(|r| r.fits_process(operation, signal, &facts));
                 prop_assert_eq!(
-                    (decision.verdict, decision.reason, usize::from(decision.rule)),
-                    expect(first), "{} {:?} {:?}", text, operation, facts
+                    told(decision), expect(first, false), "{} {:?} {:?}", text, operation, facts
                 );
             }
         }
-        for (path, is_directory) in files {
-            let facts = FileFacts { device: ROOT, path, is_directory };
+        for (path, is_directory, is_own) in files {
+            let facts = FileFacts { device: ROOT, path, is_directory, is_own };
             // The root is on the way to the guard's own files.
             if is_directory && facts.path.is_empty() {
                 continue;
             }
-            let decision = loaded.compiled.on_file(Operation::Delete, &facts);
-            let first = plain.iter().position(|r| r.fits_file(&facts));
-            prop_assert_eq!(
-                (decision.verdict, decision.reason, usize::from(decision.rule)),
-                expect(first), "{} {:?}", text, facts
-            );
+            // What is the session's own lifts every refusal here.
+            let lifted = |first: Option<usize>, free: bool| {
+                let refused = match first {
+                    Some(index) => plain[index].verb == "deny",
+                    None => !free,
+                };
+                if is_own && refused {
+                    (Verdict::Allow, Reason::Own, 0)
+                } else {
+                    expect(first, free)
+                }
+            };
+            for operation in ON_FILES {
+                let decision = loaded.compiled.on_file(operation, &facts);
+                let first = plain.iter().position(|r| r.fits_file(operation, &facts));
+                let free = operation == Operation::Create;
+                prop_assert_eq!(
+                    told(decision), lifted(first, free), "{} {:?} {:?}", text, operation, facts
+                );
+            }
+            for facility in [Facility::Devices, Facility::Time, Facility::Reboot] {
+                let decision = loaded.compiled.on_machine(facility, Some(&facts));
+                let first = plain.iter().position(|r| r.fits_machine(facility, Some(&facts)));
+                prop_assert_eq!(
+                    told(decision), lifted(first, false), "{} {:?} {:?}", text, facility, facts
+                );
+                let decision = loaded.compiled.on_machine(facility, None);
+                let first = plain.iter().position(|r| r.fits_machine(facility, None));
+                prop_assert_eq!(told(decision), expect(first, false), "{} {:?}", text, facility);
+            }
+            let facts = FileFacts { is_directory: false, is_own: false, ..facts };
+            let decision = loaded.compiled.on_socket(&SocketFacts::File(facts.clone()));
+            let first = plain.iter().position(|r| r.fits_socket(&facts));
+            prop_assert_eq!(told(decision), expect(first, false), "{} {:?}", text, facts);
         }
     }
 }

@@ -259,7 +259,7 @@ fn limits_are_named_with_their_numbers() {
     assert!(
         error
             .to_string()
-            .contains("204 clauses, and the limit is 128"),
+            .contains("205 clauses, and the limit is 128"),
         "{error}"
     );
     let error = try_load("version: 1\nrules: [{ deny: [delete], on: '/*a????????????????' }]\n")

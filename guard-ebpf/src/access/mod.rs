@@ -4,11 +4,15 @@
 //! A wrapper is a pointer that the verifier knows the type of. Reading through it cannot
 //! fault: the kernel turns a read of an invalid address into zero.
 
+mod file;
+mod socket;
+mod task;
+
 use core::ffi::c_void;
 
 use aya_ebpf::EbpfContext;
-use aya_ebpf::helpers::generated::{bpf_get_current_task_btf, bpf_probe_read_kernel};
-use guard_ebpf::abi::COMM_LEN;
+use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
+pub use file::{S_IFBLK, S_IFCHR, S_IFDIR, S_IFREG};
 use guard_ebpf::kernel::{FIELD_COUNT, Field, MAX_ARGUMENTS, POISON, PROGRAM_COUNT, ProgramId};
 
 /// Where each [`Field`] lies in its structure, in bytes.
@@ -37,7 +41,7 @@ fn constant(value: &'static u32) -> u32 {
 
 /// Reads eight bytes of kernel memory, as a number that the verifier knows nothing of.
 #[inline(always)]
-fn untyped(address: *const u8) -> u64 {
+pub fn untyped(address: *const u8) -> u64 {
     let mut value = 0_u64;
     // SAFETY: the destination is as long as said; the helper checks the source, and leaves
     // zero when it cannot be read.
@@ -259,211 +263,47 @@ structure! {
     /// `struct inode`.
     Inode
 }
-
-impl Task {
-    /// The task that runs.
-    #[inline(always)]
-    pub fn current() -> Self {
-        // SAFETY: the helper (5.11) always returns a valid task.
-        Self(unsafe { bpf_get_current_task_btf() }.cast::<u8>())
-    }
-
-    /// The leader of its thread group.
-    #[inline(always)]
-    pub fn leader(self) -> Self {
-        Self(self.read(Field::TaskGroupLeader))
-    }
-
-    /// The thread's number in the first pid namespace.
-    #[inline(always)]
-    pub fn tid(self) -> u32 {
-        self.read(Field::TaskPid)
-    }
-
-    /// The process's number in the first pid namespace.
-    #[inline(always)]
-    pub fn pid(self) -> u32 {
-        self.read(Field::TaskTgid)
-    }
-
-    /// When it started, in nanoseconds since boot.
-    #[inline(always)]
-    pub fn start(self) -> u64 {
-        self.read(Field::TaskStart)
-    }
-
-    /// Its command name, as two words.
-    #[inline(always)]
-    pub fn comm_words(self) -> [u64; COMM_LEN / 8] {
-        let place = self.embedded(Field::TaskComm).cast::<u64>();
-        // SAFETY: `comm` is 16 bytes long; as in `read`.
-        unsafe {
-            [
-                core::ptr::read_volatile(place),
-                core::ptr::read_volatile(place.add(1)),
-            ]
-        }
-    }
-
-    /// Its command name.
-    #[inline(always)]
-    pub fn comm(self) -> [u8; COMM_LEN] {
-        // SAFETY: both are 16 bytes of plain integers.
-        unsafe { core::mem::transmute(self.comm_words()) }
-    }
-
-    /// Its effective user in the first user namespace; the highest number when there is none.
-    #[inline(always)]
-    pub fn euid(self) -> u32 {
-        match Cred::from_pointer(self.read(Field::TaskCred)) {
-            Some(cred) => cred.read(Field::CredEuid),
-            None => u32::MAX,
-        }
-    }
-
-    /// Its executable's dentry. Kernel threads and processes that have exited have none.
-    #[inline(always)]
-    pub fn executable(self) -> Option<Dentry> {
-        let memory = Memory::from_pointer(self.read(Field::TaskMm))?;
-        let file = File::from_pointer(memory.read(Field::MmExeFile))?;
-        file.dentry()
-    }
-
-    /// Its cgroup (version 2).
-    #[inline(always)]
-    pub fn cgroup(self) -> Option<KernfsNode> {
-        let set = CssSet::from_pointer(self.read(Field::TaskCgroups))?;
-        Cgroup::from_pointer(set.read(Field::CssSetDefault))?.node()
-    }
+structure! {
+    /// `struct path`.
+    Path
 }
-
-impl Cgroup {
-    /// Its node in cgroupfs.
-    #[inline(always)]
-    pub fn node(self) -> Option<KernfsNode> {
-        KernfsNode::from_pointer(self.read(Field::CgroupKn))
-    }
+structure! {
+    /// `struct vfsmount`.
+    Mount
 }
-
-impl KernfsNode {
-    /// Its number: the cgroup's, and the inode's of its directory.
-    #[inline(always)]
-    pub fn id(self) -> u64 {
-        self.read(Field::KernfsId)
-    }
-
-    /// The node above; none for the root.
-    #[inline(always)]
-    pub fn parent(self) -> Option<Self> {
-        Self::from_pointer(self.read(Field::KernfsParent))
-    }
-
-    /// The address of its name, a string in kernel memory. Read as a number: from 7.0 on the
-    /// verifier gives the pointer a type of its own, which global functions do not take.
-    #[inline(always)]
-    pub fn name(self) -> u64 {
-        untyped(self.embedded(Field::KernfsName))
-    }
+structure! {
+    /// `struct iattr`.
+    Attributes
 }
-
-impl File {
-    /// The file's dentry.
-    #[inline(always)]
-    pub fn dentry(self) -> Option<Dentry> {
-        // SAFETY: as in `read`: `f_path` is embedded.
-        Dentry::from_pointer(unsafe {
-            core::ptr::read_volatile(
-                self.0
-                    .add(offset(Field::FilePath) + offset(Field::PathDentry))
-                    .cast(),
-            )
-        })
-    }
+structure! {
+    /// `struct user_namespace`.
+    UserNamespace
 }
-
-impl FileOwner {
-    /// The address of the file that it belongs to.
-    #[inline(always)]
-    pub fn file_address(self) -> u64 {
-        if owner_is_pointer() {
-            // From 6.12 the owner is an object of its own, which begins with its file:
-            // `struct fown_struct { struct file *file; … }`.
-            // SAFETY: as in `read`.
-            unsafe { core::ptr::read_volatile(self.0.cast::<u64>()) }
-        } else {
-            self.address() - offset(Field::FileOwner) as u64
-        }
-    }
+structure! {
+    /// `struct nsproxy`.
+    Namespaces
 }
-
-impl Dentry {
-    /// The directory above; the root is its own.
-    #[inline(always)]
-    pub fn parent(self) -> Self {
-        Self(self.read(Field::DentryParent))
-    }
-
-    /// What it names; none for a name that does not exist.
-    #[inline(always)]
-    pub fn inode(self) -> Option<Inode> {
-        Inode::from_pointer(self.read(Field::DentryInode))
-    }
-
-    /// Whether it names something. The verifier takes a dentry for one that always does (as
-    /// with [`Arguments::is_null`]), and where a file is renamed to it does not.
-    #[inline(always)]
-    pub fn exists(self) -> bool {
-        untyped(self.embedded(Field::DentryInode)) != 0
-    }
-
-    /// Its file system.
-    #[inline(always)]
-    pub fn super_block(self) -> SuperBlock {
-        SuperBlock(self.read(Field::DentrySb))
-    }
-
-    /// The address of its name, a string in kernel memory. Read as a number, like
-    /// [`KernfsNode::name`].
-    #[inline(always)]
-    pub fn name(self) -> u64 {
-        // SAFETY: only the address is computed; the helper checks what it reads.
-        untyped(unsafe {
-            self.embedded(Field::DentryName)
-                .add(offset(Field::QstrName))
-        })
-    }
+structure! {
+    /// `struct mnt_namespace`.
+    MountNamespace
 }
-
-impl SuperBlock {
-    /// Its device number, `major << 20 | minor`.
-    #[inline(always)]
-    pub fn device(self) -> u32 {
-        self.read(Field::SbDevice)
-    }
-
-    /// Its magic number, which tells what file system it is.
-    #[inline(always)]
-    pub fn magic(self) -> u64 {
-        self.read(Field::SbMagic)
-    }
-
-    /// Its root.
-    #[inline(always)]
-    pub fn root(self) -> Dentry {
-        Dentry(self.read(Field::SbRoot))
-    }
+structure! {
+    /// `struct socket`.
+    Socket
 }
-
-impl Inode {
-    /// Its number.
-    #[inline(always)]
-    pub fn number(self) -> u64 {
-        self.read(Field::InodeNumber)
-    }
-
-    /// Whether it is a directory (`S_ISDIR`).
-    #[inline(always)]
-    pub fn is_directory(self) -> bool {
-        self.read::<u16>(Field::InodeMode) & 0o170_000 == 0o040_000
-    }
+structure! {
+    /// `struct sock`.
+    Sock
+}
+structure! {
+    /// `struct unix_sock`.
+    UnixSock
+}
+structure! {
+    /// `struct msghdr`.
+    Message
+}
+structure! {
+    /// `struct kern_ipc_perm`.
+    IpcObject
 }

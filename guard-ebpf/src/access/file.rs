@@ -1,0 +1,218 @@
+//! Files, directories, file systems and mounts.
+
+use guard_ebpf::kernel::Field;
+
+use super::{
+    Attributes, Dentry, File, FileOwner, Inode, Mount, Path, SuperBlock, offset, owner_is_pointer,
+    untyped,
+};
+
+/// `S_IFDIR`.
+pub const S_IFDIR: u16 = 0o040_000;
+/// `S_IFREG`.
+pub const S_IFREG: u16 = 0o100_000;
+/// `S_IFBLK`.
+pub const S_IFBLK: u16 = 0o060_000;
+/// `S_IFCHR`.
+pub const S_IFCHR: u16 = 0o020_000;
+
+impl Path {
+    /// What it leads to.
+    #[inline(always)]
+    pub fn dentry(self) -> Option<Dentry> {
+        Dentry::from_pointer(self.read(Field::PathDentry))
+    }
+}
+
+impl Mount {
+    /// Its root: where the file system begins that it shows.
+    #[inline(always)]
+    pub fn root(self) -> Dentry {
+        Dentry(self.read(Field::MountRoot))
+    }
+}
+
+impl Attributes {
+    /// Which attributes are to change (`ATTR_…`).
+    #[inline(always)]
+    pub fn valid(self) -> u32 {
+        self.read(Field::AttributesValid)
+    }
+}
+
+impl File {
+    /// The file's dentry.
+    #[inline(always)]
+    pub fn dentry(self) -> Option<Dentry> {
+        // SAFETY: as in `read`: `f_path` is embedded.
+        Dentry::from_pointer(unsafe {
+            core::ptr::read_volatile(
+                self.0
+                    .add(offset(Field::FilePath) + offset(Field::PathDentry))
+                    .cast(),
+            )
+        })
+    }
+
+    /// Its inode: of a block device the device's, not the node's.
+    #[inline(always)]
+    pub fn inode(self) -> Option<Inode> {
+        Inode::from_pointer(self.read(Field::FileInode))
+    }
+
+    /// How it was opened (`FMODE_…`).
+    #[inline(always)]
+    pub fn mode(self) -> u32 {
+        self.read(Field::FileMode)
+    }
+
+    /// What was asked for when it was opened (`O_…`).
+    #[inline(always)]
+    pub fn flags(self) -> u32 {
+        self.read(Field::FileFlags)
+    }
+}
+
+impl FileOwner {
+    /// The address of the file that it belongs to.
+    #[inline(always)]
+    pub fn file_address(self) -> u64 {
+        if owner_is_pointer() {
+            // From 6.12 the owner is an object of its own, which begins with its file:
+            // `struct fown_struct { struct file *file; … }`.
+            // SAFETY: as in `read`.
+            unsafe { core::ptr::read_volatile(self.0.cast::<u64>()) }
+        } else {
+            self.address() - offset(Field::FileOwner) as u64
+        }
+    }
+}
+
+impl Dentry {
+    /// The first eight bytes of its name. Names are aligned, and not shorter in memory.
+    #[inline(always)]
+    pub fn name_word(self) -> u64 {
+        untyped(self.name() as *const u8)
+    }
+
+    /// The hash and the length of its name.
+    #[inline(always)]
+    pub fn name_hash(self) -> u64 {
+        // SAFETY: only the address is computed; the helper checks what it reads.
+        untyped(unsafe {
+            self.embedded(Field::DentryName)
+                .add(offset(Field::QstrHash))
+        })
+    }
+
+    /// The directory above; the root is its own.
+    #[inline(always)]
+    pub fn parent(self) -> Self {
+        Self(self.read(Field::DentryParent))
+    }
+
+    /// What it names; none for a name that does not exist.
+    #[inline(always)]
+    pub fn inode(self) -> Option<Inode> {
+        Inode::from_pointer(self.read(Field::DentryInode))
+    }
+
+    /// Whether it names something. The verifier takes a dentry for one that always does (as
+    /// with [`Arguments::is_null`]), and where a file is renamed to it does not.
+    #[inline(always)]
+    pub fn exists(self) -> bool {
+        untyped(self.embedded(Field::DentryInode)) != 0
+    }
+
+    /// Whether no look-up finds it: what it named is deleted, or never had a name.
+    #[inline(always)]
+    pub fn is_unhashed(self) -> bool {
+        // `struct hlist_bl_node { next, pprev }`: the second is null.
+        untyped(self.embedded(Field::DentryHash).wrapping_add(8)) == 0
+    }
+
+    /// Its file system.
+    #[inline(always)]
+    pub fn super_block(self) -> SuperBlock {
+        SuperBlock(self.read(Field::DentrySb))
+    }
+
+    /// The address of its name, a string in kernel memory. Read as a number, like
+    /// [`KernfsNode::name`].
+    #[inline(always)]
+    pub fn name(self) -> u64 {
+        // SAFETY: only the address is computed; the helper checks what it reads.
+        untyped(unsafe {
+            self.embedded(Field::DentryName)
+                .add(offset(Field::QstrName))
+        })
+    }
+}
+
+impl SuperBlock {
+    /// Its device number, `major << 20 | minor`.
+    #[inline(always)]
+    pub fn device(self) -> u32 {
+        self.read(Field::SbDevice)
+    }
+
+    /// Its magic number, which tells what file system it is.
+    #[inline(always)]
+    pub fn magic(self) -> u64 {
+        self.read(Field::SbMagic)
+    }
+
+    /// Its root.
+    #[inline(always)]
+    pub fn root(self) -> Dentry {
+        Dentry(self.read(Field::SbRoot))
+    }
+
+    /// Whether it is the kernel's own and nowhere mounted: pipes, sockets, anonymous memory.
+    #[inline(always)]
+    pub fn is_nowhere(self) -> bool {
+        /// `SB_KERNMOUNT` and `SB_NOUSER`.
+        const INTERNAL: u64 = 1 << 22 | 1 << 31;
+        self.read::<u64>(Field::SbFlags) & INTERNAL != 0
+    }
+}
+
+impl Inode {
+    /// Its number.
+    #[inline(always)]
+    pub fn number(self) -> u64 {
+        self.read(Field::InodeNumber)
+    }
+
+    /// Whether it is a directory (`S_ISDIR`).
+    #[inline(always)]
+    pub fn is_directory(self) -> bool {
+        self.kind() == S_IFDIR
+    }
+
+    /// What kind of file it is (`S_IF…`).
+    #[inline(always)]
+    pub fn kind(self) -> u16 {
+        self.read::<u16>(Field::InodeMode) & 0o170_000
+    }
+
+    /// How many names it has.
+    #[inline(always)]
+    pub fn links(self) -> u32 {
+        self.read(Field::InodeLinks)
+    }
+
+    /// The number of the device that it stands for, `major << 20 | minor`.
+    #[inline(always)]
+    pub fn device(self) -> u32 {
+        self.read(Field::InodeDevice)
+    }
+
+    /// For an inode of procfs, the address of the `struct pid` of the process that it shows; 0
+    /// for files of the whole machine.
+    #[inline(always)]
+    pub fn process(self) -> u64 {
+        let begin = self.address() - offset(Field::ProcInodeInode) as u64;
+        untyped((begin + offset(Field::ProcInodePid) as u64) as *const u8)
+    }
+}

@@ -1,0 +1,132 @@
+//! Sockets, messages and System V IPC objects.
+
+use aya_ebpf::helpers::generated::bpf_skc_to_unix_sock;
+use guard_ebpf::kernel::Field;
+
+use super::{Dentry, IpcObject, Message, Sock, Socket, UnixSock, offset, untyped};
+
+impl Socket {
+    /// The protocol's side of it.
+    #[inline(always)]
+    pub fn sock(self) -> Option<Sock> {
+        Sock::from_pointer(self.read(Field::SocketSock))
+    }
+
+    /// Its type (`SOCK_…`).
+    #[inline(always)]
+    pub fn kind(self) -> u16 {
+        self.read(Field::SocketType)
+    }
+}
+
+impl Sock {
+    #[inline(always)]
+    fn common<T: Copy>(self, field: Field) -> T {
+        // SAFETY: as in `read`: `__sk_common` is embedded.
+        unsafe {
+            core::ptr::read_volatile(self.0.add(offset(Field::SockCommon) + offset(field)).cast())
+        }
+    }
+
+    /// Its address family (`AF_…`).
+    #[inline(always)]
+    pub fn family(self) -> u16 {
+        self.common(Field::SockFamily)
+    }
+
+    /// Its port, in the host's order.
+    #[inline(always)]
+    pub fn port(self) -> u16 {
+        self.common(Field::SockPort)
+    }
+
+    /// The address of its network namespace.
+    #[inline(always)]
+    pub fn network(self) -> u64 {
+        self.common(Field::SockNet)
+    }
+
+    /// The IPv4 address that it is bound to, as it stands in memory.
+    #[inline(always)]
+    pub fn address4(self) -> u32 {
+        self.common(Field::SockAddress4)
+    }
+
+    /// The IPv6 address that it is bound to, as it stands in memory.
+    #[inline(always)]
+    pub fn address6(self) -> [u64; 2] {
+        let place = self.common_place(Field::SockAddress6);
+        [untyped(place), untyped(place.wrapping_add(8))]
+    }
+
+    /// Whether it is one of IPv6 that does not take IPv4 too.
+    #[inline(always)]
+    pub fn is_only_ipv6(self) -> bool {
+        // The flags share the byte behind the state: `skc_reuse` (4 bits), `skc_reuseport`,
+        // `skc_ipv6only`, … (since 3.12).
+        let state = self.common_place(Field::SockState);
+        untyped(state.wrapping_add(1)) & 1 << 5 != 0
+    }
+
+    #[inline(always)]
+    fn common_place(self, field: Field) -> *const u8 {
+        // SAFETY: only the address is computed.
+        unsafe { self.0.add(offset(Field::SockCommon) + offset(field)) }
+    }
+
+    /// The same as a Unix socket; none when it is another.
+    #[inline(always)]
+    pub fn unix(self) -> Option<UnixSock> {
+        // SAFETY: the helper (5.16) looks at what it is.
+        UnixSock::from_pointer(unsafe { bpf_skc_to_unix_sock(self.pointer()) }.cast())
+    }
+}
+
+impl UnixSock {
+    /// The file that it is bound to; none for one of the abstract name space or without a name.
+    #[inline(always)]
+    pub fn dentry(self) -> Option<Dentry> {
+        // SAFETY: as in `read`: `path` is embedded.
+        Dentry::from_pointer(unsafe {
+            core::ptr::read_volatile(
+                self.0
+                    .add(offset(Field::UnixPath) + offset(Field::PathDentry))
+                    .cast(),
+            )
+        })
+    }
+
+    /// Where its name of the abstract name space stands, behind the NUL that it begins with;
+    /// 0 when it has no name.
+    #[inline(always)]
+    pub fn abstract_name(self) -> u64 {
+        /// `sun_family`, and the NUL.
+        const BEFORE: u64 = 2 + 1;
+        match untyped(self.embedded(Field::UnixAddress)) {
+            0 => 0,
+            address => address + offset(Field::UnixAddressName) as u64 + BEFORE,
+        }
+    }
+}
+
+impl Message {
+    /// The address of the destination in kernel memory; 0 for none.
+    #[inline(always)]
+    pub fn name(self) -> u64 {
+        untyped(self.embedded(Field::MessageName))
+    }
+
+    /// How the message is sent (`MSG_…`).
+    #[inline(always)]
+    pub fn flags(self) -> u32 {
+        self.read(Field::MessageFlags)
+    }
+}
+
+impl IpcObject {
+    /// Its number, as `ipcs` shows it.
+    #[inline(always)]
+    pub fn id(self) -> u32 {
+        self.read(Field::IpcId)
+    }
+}

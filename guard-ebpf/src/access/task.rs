@@ -1,0 +1,158 @@
+//! Tasks, their namespaces and cgroups.
+
+use aya_ebpf::helpers::generated::bpf_get_current_task_btf;
+use guard_ebpf::abi::COMM_LEN;
+use guard_ebpf::kernel::Field;
+
+use super::{
+    Cgroup, Cred, CssSet, Dentry, File, KernfsNode, Memory, MountNamespace, Namespaces, Task,
+    UserNamespace, untyped,
+};
+
+impl Task {
+    /// The task that runs.
+    #[inline(always)]
+    pub fn current() -> Self {
+        // SAFETY: the helper (5.11) always returns a valid task.
+        Self(unsafe { bpf_get_current_task_btf() }.cast::<u8>())
+    }
+
+    /// The leader of its thread group.
+    #[inline(always)]
+    pub fn leader(self) -> Self {
+        Self(self.read(Field::TaskGroupLeader))
+    }
+
+    /// The thread's number in the first pid namespace.
+    #[inline(always)]
+    pub fn tid(self) -> u32 {
+        self.read(Field::TaskPid)
+    }
+
+    /// The process's number in the first pid namespace.
+    #[inline(always)]
+    pub fn pid(self) -> u32 {
+        self.read(Field::TaskTgid)
+    }
+
+    /// When it started, in nanoseconds since boot.
+    #[inline(always)]
+    pub fn start(self) -> u64 {
+        self.read(Field::TaskStart)
+    }
+
+    /// Its command name, as two words.
+    #[inline(always)]
+    pub fn comm_words(self) -> [u64; COMM_LEN / 8] {
+        let place = self.embedded(Field::TaskComm).cast::<u64>();
+        // SAFETY: `comm` is 16 bytes long; as in `read`.
+        unsafe {
+            [
+                core::ptr::read_volatile(place),
+                core::ptr::read_volatile(place.add(1)),
+            ]
+        }
+    }
+
+    /// Its command name.
+    #[inline(always)]
+    pub fn comm(self) -> [u8; COMM_LEN] {
+        // SAFETY: both are 16 bytes of plain integers.
+        unsafe { core::mem::transmute(self.comm_words()) }
+    }
+
+    /// Its effective user in the first user namespace; the highest number when there is none.
+    #[inline(always)]
+    pub fn euid(self) -> u32 {
+        match Cred::from_pointer(self.read(Field::TaskCred)) {
+            Some(cred) => cred.read(Field::CredEuid),
+            None => u32::MAX,
+        }
+    }
+
+    /// Whether it is an ordinary user's, as the machine counts users, and lives in a user
+    /// namespace that is not the first.
+    #[inline(always)]
+    pub fn is_confined(self) -> bool {
+        match Cred::from_pointer(self.read(Field::TaskCred)) {
+            Some(cred) => {
+                let namespace = UserNamespace(cred.read(Field::CredUserNamespace));
+                cred.read::<u32>(Field::CredEuid) != 0 && !namespace.is_first()
+            }
+            None => false,
+        }
+    }
+
+    /// Its executable's dentry. Kernel threads and processes that have exited have none.
+    #[inline(always)]
+    pub fn executable(self) -> Option<Dentry> {
+        let memory = Memory::from_pointer(self.read(Field::TaskMm))?;
+        let file = File::from_pointer(memory.read(Field::MmExeFile))?;
+        file.dentry()
+    }
+
+    /// Its cgroup (version 2).
+    #[inline(always)]
+    pub fn cgroup(self) -> Option<KernfsNode> {
+        let set = CssSet::from_pointer(self.read(Field::TaskCgroups))?;
+        Cgroup::from_pointer(set.read(Field::CssSetDefault))?.node()
+    }
+}
+
+impl Task {
+    /// Whether it lives in a mount namespace that belongs to the machine: one whose user
+    /// namespace is the first. In all others the kernel itself keeps what is mounted from
+    /// being seen outside.
+    #[inline(always)]
+    pub fn mounts_for_all(self) -> bool {
+        let Some(namespaces) = Namespaces::from_pointer(self.read(Field::TaskNamespaces)) else {
+            return true;
+        };
+        let mount = MountNamespace(namespaces.read(Field::NamespacesMount));
+        UserNamespace(mount.read(Field::MountNamespaceUser)).is_first()
+    }
+
+    /// The address of its network namespace; 0 for a task that is about to end.
+    #[inline(always)]
+    pub fn network(self) -> u64 {
+        Namespaces::from_pointer(self.read(Field::TaskNamespaces))
+            .map_or(0, |namespaces| namespaces.read(Field::NamespacesNet))
+    }
+}
+
+impl UserNamespace {
+    /// Whether it is the first, whose capabilities hold for the whole machine.
+    #[inline(always)]
+    pub fn is_first(self) -> bool {
+        self.read::<u32>(Field::UserNamespaceLevel) == 0
+    }
+}
+
+impl Cgroup {
+    /// Its node in cgroupfs.
+    #[inline(always)]
+    pub fn node(self) -> Option<KernfsNode> {
+        KernfsNode::from_pointer(self.read(Field::CgroupKn))
+    }
+}
+
+impl KernfsNode {
+    /// Its number: the cgroup's, and the inode's of its directory.
+    #[inline(always)]
+    pub fn id(self) -> u64 {
+        self.read(Field::KernfsId)
+    }
+
+    /// The node above; none for the root.
+    #[inline(always)]
+    pub fn parent(self) -> Option<Self> {
+        Self::from_pointer(self.read(Field::KernfsParent))
+    }
+
+    /// The address of its name, a string in kernel memory. Read as a number: from 7.0 on the
+    /// verifier gives the pointer a type of its own, which global functions do not take.
+    #[inline(always)]
+    pub fn name(self) -> u64 {
+        untyped(self.embedded(Field::KernfsName))
+    }
+}

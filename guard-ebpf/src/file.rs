@@ -1,0 +1,328 @@
+//! Judging an operation on a file: what it is, where it lies, whether it is the session's own.
+//!
+//! Which way it fails: a file of which it cannot be said where it lies, one that lies too deep,
+//! and one on a file system that the kernel controls itself through are refused; a mark that
+//! could not be made or was lost means that the file is not the session's own.
+
+use guard_ebpf::bits::Bits;
+use guard_ebpf::decision::Candidates;
+use guard_ebpf::operation::{Facility, Operation, Reason};
+use guard_ebpf::policy::{Policy, Selector};
+use guard_ebpf::record::{FLAG_DIRECTORY, Kind};
+use guard_ebpf::session::{Mark, place as place_of};
+
+use crate::access::{Dentry, Inode, S_IFBLK, S_IFCHR, SuperBlock, Task, forget};
+use crate::judge::{self, Act, Outcome};
+use crate::maps::{FACTS, INODES};
+use crate::report;
+use crate::walk;
+
+/// Where a file lies, as far as it matters before any rule: a number below [`FACILITIES`], or
+/// the detail of a facility. A number, since the verifier follows the rest once for each value
+/// that it knows.
+///
+/// [`FACILITIES`]: guard_ebpf::operation::FACILITIES
+type Region = u32;
+
+/// In a tree of files.
+const TREE: Region = 0;
+/// It is the session's own, or serves nobody but its caller.
+const OWN: Region = 1;
+/// Where the engine is pinned.
+const PIN: Region = 2;
+
+/// The magic numbers of file systems (`linux/magic.h` and the file systems' own sources).
+mod magic {
+    pub const BPF: u64 = 0xcafe_4a11;
+    pub const PROC: u64 = 0x9fa0;
+    pub const SYSFS: u64 = 0x6265_6572;
+    pub const EFIVARFS: u64 = 0xde5e_81e4;
+    pub const CGROUP: u64 = 0x0027_e0eb;
+    pub const CGROUP2: u64 = 0x6367_7270;
+    pub const DEBUGFS: u64 = 0x6462_6720;
+    pub const TRACEFS: u64 = 0x7472_6163;
+    pub const SECURITYFS: u64 = 0x7363_6673;
+    pub const CONFIGFS: u64 = 0x6265_6570;
+    pub const BINFMT: u64 = 0x4249_4e4d;
+    pub const PSTORE: u64 = 0x6165_676c;
+    pub const SELINUX: u64 = 0xf97c_ff8c;
+    pub const SMACK: u64 = 0x4341_5d53;
+    pub const FUSECTL: u64 = 0x6573_5543;
+    pub const RESCTRL: u64 = 0x0765_5821;
+    pub const NFSD: u64 = 0x6e66_7364;
+    pub const XENFS: u64 = 0xabba_1974;
+    pub const DEVPTS: u64 = 0x1cd1;
+}
+
+/// What is stored of an inode, when it has ever been marked.
+#[inline(always)]
+fn mark_of(inode: Inode) -> Option<&'static mut Mark> {
+    INODES.get(inode)
+}
+
+/// Marks an inode as a session's own. Where there is no memory for that, it is not.
+#[inline(always)]
+pub fn make_own(inode: Inode, session: u32) {
+    let mut mark = Mark::default();
+    if let Some(mark) = INODES.get_or_insert(inode, &mut mark) {
+        mark.owner = session;
+    }
+}
+
+/// Whose own an inode is: the session; 0 for nobody's.
+#[inline(always)]
+pub fn owner(inode: Inode) -> u32 {
+    mark_of(inode).map_or(0, |mark| mark.owner)
+}
+
+/// Whether an inode is a session's own.
+#[inline(always)]
+pub fn is_own(inode: Inode, session: u32) -> bool {
+    mark_of(inode).is_some_and(|mark| mark.owner == session)
+}
+
+/// The device number of the terminal that a session was started on; 0 for none.
+#[inline(always)]
+fn terminal(session: u32) -> u32 {
+    FACTS
+        .get(place_of(session))
+        .map_or(0, |facts| facts.terminal)
+}
+
+const fn device(major: u32, minor: u32) -> u32 {
+    major << 20 | minor
+}
+
+/// The region of a device's node.
+#[inline(always)]
+pub fn device_region(inode: Inode, session: u32) -> Region {
+    const MEMORY: u32 = 1;
+    const TERMINAL: u32 = 4;
+    const CONSOLE: u32 = 5;
+    const MISCELLANEOUS: u32 = 10;
+    let kind = inode.kind();
+    if kind == S_IFBLK {
+        return Facility::Disks.detail();
+    }
+    if kind != S_IFCHR {
+        return TREE;
+    }
+    let number = inode.device();
+    match number {
+        // null, zero, full, random, urandom
+        n if n == device(MEMORY, 3)
+            || n == device(MEMORY, 5)
+            || n == device(MEMORY, 7)
+            || n == device(MEMORY, 8)
+            || n == device(MEMORY, 9) =>
+        {
+            return OWN;
+        }
+        // tty, ptmx
+        n if n == device(CONSOLE, 0) || n == device(CONSOLE, 2) => return OWN,
+        // tun, fuse, kvm, vhost-net: each descriptor is an object of its own
+        n if n == device(MISCELLANEOUS, 200)
+            || n == device(MISCELLANEOUS, 229)
+            || n == device(MISCELLANEOUS, 232)
+            || n == device(MISCELLANEOUS, 238) =>
+        {
+            return OWN;
+        }
+        _ => {}
+    }
+    if number == terminal(session) || is_own(inode, session) {
+        return OWN;
+    }
+    match number >> 20 {
+        // Consoles and serial lines, pseudo terminals (the old ones, and those of devpts).
+        TERMINAL | CONSOLE | 2 | 3 | 136..=143 => Facility::Terminals.detail(),
+        _ => Facility::Devices.detail(),
+    }
+}
+
+/// Whether a file of procfs shows a process of the session's.
+#[inline(always)]
+fn shows_own(inode: Inode, session: u32) -> bool {
+    mark_of(inode).is_some_and(|mark| mark.process == session)
+}
+
+/// The region of a file by its file system.
+#[inline(always)]
+fn region(file_system: SuperBlock, inode: Option<Inode>, leaf: Dentry, session: u32) -> Region {
+    match file_system.magic() {
+        magic::BPF => PIN,
+        magic::PROC => match inode {
+            Some(inode) if inode.process() != 0 => {
+                if shows_memory(leaf) {
+                    // Opening it is tracing, and judged as that.
+                    OWN
+                } else if !shows_own(inode, session) {
+                    Facility::Processes.detail()
+                } else if is_preference(leaf) && Task::current().euid() == 0 {
+                    Facility::Priority.detail()
+                } else {
+                    OWN
+                }
+            }
+            // In a user namespace of its own an ordinary user may set what belongs to that: its
+            // own network. All else is root's, by the files' modes.
+            _ if Task::current().is_confined() => OWN,
+            _ => Facility::Settings.detail(),
+        },
+        magic::SYSFS | magic::EFIVARFS => Facility::Hardware.detail(),
+        magic::CGROUP | magic::CGROUP2 => Facility::Cgroups.detail(),
+        magic::DEBUGFS
+        | magic::TRACEFS
+        | magic::SECURITYFS
+        | magic::CONFIGFS
+        | magic::BINFMT
+        | magic::PSTORE
+        | magic::SELINUX
+        | magic::SMACK
+        | magic::FUSECTL
+        | magic::RESCTRL
+        | magic::NFSD
+        | magic::XENFS => Facility::Kernel.detail(),
+        _ => TREE,
+    }
+}
+
+/// Whether a file in `/proc/PID` is the process's memory.
+#[inline(always)]
+fn shows_memory(leaf: Dentry) -> bool {
+    leaf.name_word() as u32 == u32::from_le_bytes(*b"mem\0")
+}
+
+/// Whether a file in `/proc/PID` says whom the kernel spares when memory runs out. Only a task
+/// with `CAP_SYS_RESOURCE` can make itself preferred.
+#[inline(always)]
+fn is_preference(leaf: Dentry) -> bool {
+    // `oom_score_adj` and `oom_adj`, by their first eight bytes.
+    let name = leaf.name_word();
+    name == u64::from_le_bytes(*b"oom_scor") || name == u64::from_le_bytes(*b"oom_adj\0")
+}
+
+/// The decision on an operation on a file, by its path.
+#[inline(always)]
+pub fn decide(policy: &'static Policy, slot: u32, act: Act, free: bool, target: Dentry) -> Outcome {
+    const DELETE: u32 = Operation::Delete as u32;
+    const ATTRIBUTES: u32 = Operation::Attributes as u32;
+    const MOUNT: u32 = Operation::Mount as u32;
+    let file_system = target.super_block();
+    let depth = match walk::depth(target) {
+        // A descriptor of what is nowhere mounted was made by its holder, or given to it.
+        Err(Reason::Disconnected) if file_system.is_nowhere() => return Outcome::own(),
+        Err(reason) => return Outcome::deny(reason),
+        Ok(depth) => depth,
+    };
+    let mut candidates = Candidates::about(policy, act.operation, act.detail);
+    if candidates.ask_for(policy, Selector::Path) {
+        let start = judge::start(policy, slot, file_system).path;
+        let end = judge::row(walk::file(slot, start, target, depth));
+        // The way to what is protected stays as it is.
+        let ancestors = if act.flags & FLAG_DIRECTORY != 0
+            && matches!(act.operation, DELETE | ATTRIBUTES | MOUNT)
+        {
+            end.ancestors
+        } else {
+            Bits::NONE
+        };
+        candidates.narrow(policy, Selector::Path, end.matches.or(ancestors));
+    }
+    judge::conclude_candidates(slot, candidates, free)
+}
+
+/// Judges an operation on a file in a region. `inode` is the file's, when it can be the
+/// session's own. Returns what the hook returns.
+#[inline(always)]
+fn in_region(act: Act, region: Region, inode: Option<Inode>, target: Dentry) -> i32 {
+    let mut act = act;
+    let free = act.operation == Operation::Create as u32 && region == TREE;
+    if region == OWN {
+        return 0;
+    }
+    if region > PIN {
+        act.operation = Operation::Machine as u32;
+        act.detail = region;
+    }
+    let (outcome, policy) = match judge::policy_of(act.session) {
+        None => (Outcome::deny(Reason::Error), 0),
+        Some((policy, _)) if region == PIN => (Outcome::deny(Reason::GuardPin), policy.id),
+        Some((policy, slot)) => {
+            let outcome = decide(policy, slot, act, free, target);
+            let own = match inode {
+                Some(inode) => outcome.yields() && is_own(inode, act.session),
+                None => false,
+            };
+            (if own { Outcome::own() } else { outcome }, policy.id)
+        }
+    };
+    if judge::conclude(act, outcome) {
+        report::file(&outcome.header(Kind::File, act, policy), target);
+    }
+    outcome.returned()
+}
+
+/// Judges an operation on a file that exists. Returns what the hook returns.
+#[inline(always)]
+pub fn existing(act: Act, target: Dentry) -> i32 {
+    match target.inode() {
+        Some(inode) => with_inode(act, inode, target),
+        None => judge::EPERM,
+    }
+}
+
+/// Judges an operation on a file whose inode is known from elsewhere: from 6.19 on the verifier
+/// does not trust what is found through `file.f_path`, and marks can only be asked of inodes that
+/// it trusts.
+#[inline(always)]
+pub fn with_inode(act: Act, inode: Inode, target: Dentry) -> i32 {
+    let act = Act {
+        flags: act.flags
+            | if inode.is_directory() {
+                FLAG_DIRECTORY
+            } else {
+                0
+            },
+        ..act
+    };
+    let region = forget(region(
+        target.super_block(),
+        Some(inode),
+        target,
+        act.session,
+    ));
+    in_region(act, region, Some(inode), target)
+}
+
+/// Judges an operation on a place. Whose own it is does not matter. Returns what the hook
+/// returns.
+#[inline(always)]
+pub fn place(act: Act, target: Dentry) -> i32 {
+    let act = Act {
+        flags: act.flags | FLAG_DIRECTORY,
+        ..act
+    };
+    let region = forget(region(target.super_block(), None, target, act.session));
+    in_region(act, region, None, target)
+}
+
+/// Judges the making of a file. Returns what the hook returns.
+#[inline(always)]
+pub fn new(act: Act, target: Dentry) -> i32 {
+    let region = forget(region(target.super_block(), None, target, act.session));
+    in_region(act, region, None, target)
+}
+
+/// Judges the use of a device by its node. Returns what the hook returns.
+#[inline(always)]
+pub fn device_node(session: u32, inode: Inode, node: Dentry) -> i32 {
+    let region = forget(device_region(inode, session));
+    in_region(Act::new(session, Operation::Machine), region, None, node)
+}
+
+/// Whether a file system holds pseudo terminals.
+#[inline(always)]
+pub fn is_of_terminals(dentry: Dentry) -> bool {
+    dentry.super_block().magic() == magic::DEVPTS
+}

@@ -1,0 +1,190 @@
+//! Writing to files, and using devices.
+//!
+//! - `file_open`: judges opening a file that exists for writing, whatever is then done with the
+//!   descriptor, and opening a device at all. A file that this very call has made is marked as
+//!   the session's own.
+//! - `file_permission`: judges each write, for descriptors that were inherited, received or
+//!   opened before a policy changed. What was found before is remembered with the inode.
+//! - `mmap_file`: judges shared mappings of descriptors that can be written: what is written
+//!   through them later comes to no hook.
+//! - `file_receive`: judges devices that arrive as descriptors; files are judged when they are
+//!   written.
+//! - `file_lock`: judges locks that shut others out: a descriptor for reading is enough for one.
+
+use aya_ebpf::macros::lsm;
+use aya_ebpf::programs::LsmContext;
+use guard_ebpf::kernel::ProgramId;
+use guard_ebpf::operation::Operation;
+use guard_ebpf::session::Mark;
+
+use crate::access::{Arguments, Dentry, File, Inode, S_IFBLK, S_IFCHR, S_IFDIR, S_IFREG, Task};
+use crate::file;
+use crate::identity::session_of;
+use crate::judge::{self, Act};
+use crate::maps::INODES;
+
+/// `FMODE_WRITE`.
+const FMODE_WRITE: u32 = 2;
+/// `FMODE_CREATED`: this very call has made the file.
+const FMODE_CREATED: u32 = 0x10_0000;
+/// `__O_TMPFILE`: a file without a name was made.
+const O_TMPFILE: u32 = 0o20_000_000;
+/// `MAY_WRITE` and `MAY_APPEND`.
+const MAY_WRITE: u32 = 2 | 8;
+/// `MAP_TYPE`, of which `MAP_SHARED` and `MAP_SHARED_VALIDATE` have the lowest bit.
+const MAP_SHARED: u32 = 1;
+/// `F_WRLCK`, also for `flock(LOCK_EX)`.
+const WRITE_LOCK: u32 = 1;
+
+/// Judges opening.
+#[lsm(hook = "file_open")]
+pub fn file_open(context: LsmContext) -> i32 {
+    match session_of(Task::current()) {
+        0 => 0,
+        session => {
+            let file = Arguments::of(&context, ProgramId::file_open).get(0);
+            judge_opening(session, File::from_argument(file))
+        }
+    }
+}
+
+/// Judges a session's opening of a file. (Why it is a function of its own: see `signal::kill`.)
+#[inline(never)]
+fn judge_opening(session: u32, file: File) -> i32 {
+    let Some(dentry) = file.dentry() else {
+        return judge::EPERM;
+    };
+    let Some(inode) = file.inode() else {
+        return judge::EPERM;
+    };
+    if file.mode() & FMODE_CREATED != 0 || file.flags() & O_TMPFILE != 0 {
+        file::make_own(inode, session);
+        return 0;
+    }
+    match inode.kind() {
+        S_IFBLK | S_IFCHR => file::device_node(session, inode, dentry),
+        S_IFDIR => 0,
+        _ if file.mode() & FMODE_WRITE == 0 => 0,
+        _ => judge_writing(session, inode, dentry),
+    }
+}
+
+/// What is remembered of a file that a session was found to be let write under a policy.
+#[inline(always)]
+const fn writable(session: u32, policy: u32) -> u64 {
+    (session as u64) << 32 | policy as u64
+}
+
+/// Judges writing to a file; what was let through is remembered.
+#[inline(always)]
+fn judge_writing(session: u32, inode: Inode, dentry: Dentry) -> i32 {
+    let verdict = file::with_inode(Act::new(session, Operation::Overwrite), inode, dentry);
+    if verdict == 0
+        && let Some((policy, _)) = judge::policy_of(session)
+    {
+        let mut mark = Mark::default();
+        if let Some(mark) = INODES.get_or_insert(inode, &mut mark) {
+            mark.writable = writable(session, policy.id);
+        }
+    }
+    verdict
+}
+
+/// Whether a session was found to be let write a file under its policy, or started with it.
+#[inline(always)]
+fn may_write(session: u32, inode: Inode) -> bool {
+    let Some((policy, _)) = judge::policy_of(session) else {
+        return false;
+    };
+    INODES.get(inode).is_some_and(|mark| {
+        mark.writable == writable(session, policy.id) || mark.given == session
+    })
+}
+
+/// Judges what is about to be written through a descriptor.
+#[inline(never)]
+fn judge_descriptor(session: u32, file: File) -> i32 {
+    let Some(inode) = file.inode() else {
+        return judge::EPERM;
+    };
+    let Some(dentry) = file.dentry() else {
+        return judge::EPERM;
+    };
+    match inode.kind() {
+        S_IFREG if may_write(session, inode) => 0,
+        S_IFREG => judge_writing(session, inode, dentry),
+        S_IFBLK => file::device_node(session, inode, dentry),
+        // Pipes, sockets, terminals and other devices: whoever gave the descriptor away meant
+        // it to be used.
+        _ => 0,
+    }
+}
+
+/// Judges writing.
+#[lsm(hook = "file_permission")]
+pub fn file_permission(context: LsmContext) -> i32 {
+    let arguments = Arguments::of(&context, ProgramId::file_permission);
+    if arguments.get(1) as u32 & MAY_WRITE == 0 {
+        return 0;
+    }
+    match session_of(Task::current()) {
+        0 => 0,
+        session => judge_descriptor(session, File::from_argument(arguments.get(0))),
+    }
+}
+
+/// Judges shared mappings.
+#[lsm(hook = "mmap_file")]
+pub fn mmap_file(context: LsmContext) -> i32 {
+    let arguments = Arguments::of(&context, ProgramId::mmap_file);
+    if arguments.get(1) as u32 & MAP_SHARED == 0 || arguments.is_null(0) {
+        return 0;
+    }
+    let session = session_of(Task::current());
+    let file = File::from_argument(arguments.get(0));
+    // Newer verifiers (7.1) know that it can be null, and do not see the check above.
+    if session == 0 || file.pointer().is_null() || file.mode() & FMODE_WRITE == 0 {
+        return 0;
+    }
+    judge_descriptor(session, file)
+}
+
+/// Judges received devices.
+#[lsm(hook = "file_receive")]
+pub fn file_receive(context: LsmContext) -> i32 {
+    let session = session_of(Task::current());
+    if session == 0 {
+        return 0;
+    }
+    let file = File::from_argument(Arguments::of(&context, ProgramId::file_receive).get(0));
+    judge_received(session, file)
+}
+
+/// Judges a descriptor that a session receives.
+#[inline(never)]
+fn judge_received(session: u32, file: File) -> i32 {
+    let Some(dentry) = file.dentry() else {
+        return judge::EPERM;
+    };
+    let Some(inode) = file.inode() else {
+        return judge::EPERM;
+    };
+    match inode.kind() {
+        S_IFBLK | S_IFCHR => file::device_node(session, inode, dentry),
+        _ => 0,
+    }
+}
+
+/// Judges locks.
+#[lsm(hook = "file_lock")]
+pub fn file_lock(context: LsmContext) -> i32 {
+    let session = session_of(Task::current());
+    if session == 0 {
+        return 0;
+    }
+    let arguments = Arguments::of(&context, ProgramId::file_lock);
+    if arguments.get(1) as u32 != WRITE_LOCK {
+        return 0;
+    }
+    judge_descriptor(session, File::from_argument(arguments.get(0)))
+}

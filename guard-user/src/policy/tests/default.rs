@@ -1,0 +1,158 @@
+//! The default policy: what it opens, what it keeps closed, and how large it is.
+
+use super::*;
+
+fn default() -> Loaded {
+    let host = FakeHost::new();
+    let environment = environment();
+    Loader::new(&environment, &host)
+        .load(&[Source::Preset("default".into())])
+        .unwrap_or_else(|mistakes| panic!("{mistakes}"))
+}
+
+#[test]
+fn ten_sessions_have_room() {
+    let loaded = default();
+    assert_eq!(loaded.notes, [] as [&str; 0]);
+    let rows = loaded.compiled.rows.len();
+    println!("the default policy has {rows} rows");
+    assert!(rows < 1500, "{rows} rows");
+}
+
+#[test]
+fn what_is_opened_and_what_stays_closed() {
+    let loaded = default();
+    let every = [
+        Operation::Delete,
+        Operation::Overwrite,
+        Operation::Attributes,
+    ];
+    for (device, path, rule) in [
+        (HOME, "/alice/work/.git/config", "allow workspace"),
+        (TMP, "/x", "allow temporary-files"),
+        (ROOT, "/run/user/1000/dconf/user", "allow temporary-files"),
+        (HOME, "/alice/.cache/pip/a", "allow tool-caches"),
+        (HOME, "/alice/.cargo/registry/index/a", "allow tool-caches"),
+        (HOME, "/alice/.cargo/bin/rg", "deny"),
+        (HOME, "/alice/.claude/projects/a.jsonl", "allow agent-state"),
+        (HOME, "/alice/.claude.json.tmp", "allow agent-state"),
+        (HOME, "/alice/.claude/settings.json", "deny agent-hooks"),
+        (
+            HOME,
+            "/alice/.claude/settings.local.json",
+            "deny agent-hooks",
+        ),
+        (HOME, "/alice/.codex/config.toml", "deny agent-hooks"),
+        (HOME, "/alice/.codex/sessions/a", "allow agent-state"),
+        (HOME, "/alice/.bash_history", "allow histories"),
+        (HOME, "/alice/.bashrc", "deny startup-files"),
+        (HOME, "/alice/.ssh/authorized_keys", "deny startup-files"),
+        (HOME, "/alice/Documents/thesis.tex", "deny"),
+        (HOME, "/alice/notes.txt", "deny"),
+        (
+            ROOT,
+            "/run/user/1000/systemd/transient/a",
+            "deny startup-files",
+        ),
+        (ROOT, "/etc/cron.d/x", "deny system-startup-files"),
+        (ROOT, "/etc/passwd", "deny"),
+        (
+            UNKNOWN,
+            "/etc/systemd/system/x.service",
+            "deny system-startup-files",
+        ),
+    ] {
+        for operation in every {
+            assert_eq!(
+                loaded.file(operation, &file(device, path)),
+                rule,
+                "{operation:?} {path}"
+            );
+        }
+        assert_ne!(
+            loaded
+                .file(Operation::Mount, &file(device, path))
+                .split(' ')
+                .next(),
+            Some("allow"),
+            "{path}"
+        );
+    }
+    let create = |device, path| loaded.file(Operation::Create, &file(device, path));
+    assert_eq!(create(HOME, "/alice/notes.txt"), "allow");
+    assert_eq!(create(ROOT, "/usr/local/bin/x"), "allow");
+    for path in ["/alice/.zshenv", "/alice/.config/systemd", "/alice/.ssh/rc"] {
+        assert_eq!(create(HOME, path), "deny startup-files", "{path}");
+    }
+    assert_eq!(
+        create(ROOT, "/etc/ld.so.preload"),
+        "deny system-startup-files"
+    );
+    assert_eq!(
+        create(ROOT, "/etc/cron.daily/x"),
+        "deny system-startup-files"
+    );
+    assert_eq!(create(HOME, "/alice/.claude/hooks/x"), "deny agent-hooks");
+}
+
+#[test]
+fn services_that_only_answer_are_open_and_those_that_act_are_not() {
+    let loaded = default();
+    for (to, told) in [
+        ("/run/nscd/socket", "allow name-services"),
+        ("/var/lib/sss/pipes/nss", "allow name-services"),
+        ("/var/lib/sss/pipes/private/pam", "deny"),
+        (
+            "/run/systemd/resolve/io.systemd.Resolve",
+            "allow name-services",
+        ),
+        ("/run/systemd/resolve/io.systemd.Resolve.Monitor", "deny"),
+        (
+            "/run/systemd/userdb/io.systemd.Multiplexer",
+            "allow name-services",
+        ),
+        ("/run/systemd/journal/socket", "allow logging"),
+        ("/run/systemd/journal/io.systemd.journal", "deny"),
+        ("/run/user/1000/gnupg/S.gpg-agent", "allow key-agents"),
+        ("/run/user/1000/gcr/ssh", "allow key-agents"),
+        ("/run/user/1000/bus", "deny"),
+        ("/run/user/1001/gnupg/S.gpg-agent", "deny"),
+        ("/run/systemd/private", "deny"),
+        ("/run/dbus/system_bus_socket", "deny"),
+        ("/run/docker.sock", "deny"),
+        ("/run/guard/control", "deny guard-state"),
+        ("127.0.0.53 53", "allow name-services"),
+        ("::1 53", "allow name-services"),
+        ("127.0.0.1 22", "deny"),
+        ("169.254.169.254 53", "allow name-services"),
+        ("169.254.169.254 80", "deny cloud-metadata"),
+        ("fd00:ec2::254 80", "deny cloud-metadata"),
+        ("192.0.2.1 22", "allow"),
+        ("@/tmp/.X11-unix/X0", "deny"),
+    ] {
+        assert_eq!(loaded.connect(to), told, "{to}");
+    }
+}
+
+#[test]
+fn of_the_machine_only_some_devices_are_open() {
+    let loaded = default();
+    for path in ["/dev/nvidia0", "/dev/dri/card0", "/dev/snd/controlC0"] {
+        let device = file(ROOT, path);
+        assert_eq!(
+            loaded.machine(Facility::Devices, Some(&device)),
+            "allow accelerators-and-sound"
+        );
+        assert_eq!(loaded.machine(Facility::Disks, Some(&device)), "deny");
+        assert_eq!(loaded.file(Operation::Delete, &device), "deny");
+    }
+    for &facility in Facility::EVERY {
+        assert_eq!(loaded.machine(facility, None), "deny", "{facility:?}");
+        let other = file(ROOT, "/dev/sda");
+        assert_eq!(
+            loaded.machine(facility, Some(&other)),
+            "deny",
+            "{facility:?}"
+        );
+    }
+}
