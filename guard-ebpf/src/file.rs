@@ -286,13 +286,13 @@ pub fn with_inode(act: Act, inode: Inode, target: Dentry) -> i32 {
             },
         ..act
     };
-    let region = forget(region(
-        target.super_block(),
-        Some(inode),
-        target,
-        act.session,
-    ));
-    in_region(act, region, Some(inode), target)
+    let region = if inode.links() == 0 && target.is_unhashed() {
+        // A file without a name, which nobody else can reach.
+        OWN
+    } else {
+        region(target.super_block(), Some(inode), target, act.session)
+    };
+    in_region(act, forget(region), Some(inode), target)
 }
 
 /// Judges an operation on a place. Whose own it is does not matter. Returns what the hook

@@ -2,7 +2,6 @@
 //! own addresses.
 
 use std::collections::HashSet;
-use std::net::IpAddr;
 
 use anyhow::{Context, Result};
 use guard_ebpf::abi::MAX_ADDRESSES;
@@ -21,10 +20,10 @@ impl Engine {
             .context("what is known of the session cannot be set")
     }
 
-    /// Says which addresses are this host's own. Those that were and are no more are forgotten
-    /// last, so that none is missing meanwhile.
-    pub fn set_addresses(&mut self, addresses: &[IpAddr]) -> Result<()> {
-        let wanted: HashSet<[u8; 16]> = addresses.iter().map(|&address| octets(address)).collect();
+    /// Says which addresses are this host's own: IPv6, or IPv4 mapped into it. Those that were and
+    /// are no more are forgotten last, so that none is missing meanwhile.
+    pub fn set_addresses(&mut self, addresses: &[[u8; 16]]) -> Result<()> {
+        let wanted: HashSet<[u8; 16]> = addresses.iter().copied().collect();
         within(wanted.len(), "addresses of this host", MAX_ADDRESSES)?;
         let known: HashSet<[u8; 16]> = self.maps.addresses.keys().filter_map(Result::ok).collect();
         for address in wanted.difference(&known) {
@@ -40,28 +39,5 @@ impl Engine {
                 .context("an address of this host cannot be forgotten")?;
         }
         Ok(())
-    }
-}
-
-/// An address as the programs know it: IPv4 is mapped into IPv6.
-fn octets(address: IpAddr) -> [u8; 16] {
-    match address {
-        IpAddr::V4(address) => address.to_ipv6_mapped(),
-        IpAddr::V6(address) => address,
-    }
-    .octets()
-}
-
-#[cfg(test)]
-mod tests {
-    use std::net::Ipv6Addr;
-
-    use super::*;
-
-    #[test]
-    fn addresses_of_version_4_are_mapped() {
-        let mapped: Ipv6Addr = "::ffff:10.1.2.3".parse().unwrap();
-        assert_eq!(octets("10.1.2.3".parse().unwrap()), mapped.octets());
-        assert_eq!(octets("::1".parse().unwrap()), Ipv6Addr::LOCALHOST.octets());
     }
 }

@@ -4,7 +4,7 @@
 use super::names;
 use super::text::Raw;
 use super::time::Time;
-use guard_ebpf::operation::{Operation, Reason, Verdict};
+use guard_ebpf::operation::{Facility, Operation, Reason, Verdict};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -53,7 +53,7 @@ pub struct Judged {
     /// What was done.
     #[serde(with = "names")]
     pub operation: Operation,
-    /// The rule's name.
+    /// The rule's name; of a facility that no rule is about, the name of its refusal.
     pub rule: Option<String>,
     /// Why, in one word.
     #[serde(with = "names")]
@@ -73,6 +73,13 @@ pub struct Judged {
     /// The signal's name without `SIG`, for signals.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signal: Option<String>,
+    /// The facility of the machine, for what is done to that.
+    #[serde(
+        default,
+        with = "names::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub facility: Option<Facility>,
     /// How often; exact.
     pub count: u64,
     /// The last time, when it happened more than once.
@@ -95,6 +102,10 @@ pub enum Target {
     Process(Process),
     /// A file.
     File(File),
+    /// A socket.
+    Socket(Socket),
+    /// The machine.
+    Machine(Machine),
 }
 
 /// A process, as it was at that moment.
@@ -126,8 +137,9 @@ pub struct File {
     pub path: String,
     /// Whether it is a directory.
     pub directory: bool,
-    /// What was to be done with it.
-    pub how: How,
+    /// In which way, where the operation leaves that open.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub how: Option<How>,
     /// The file system's device number, `major:minor`.
     pub device: String,
     /// Its inode number, when it is known.
@@ -137,14 +149,60 @@ pub struct File {
     pub raw: Raw,
 }
 
-/// How a file was to be deleted.
+/// In which way something was to be done to a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum How {
     /// Removed (`unlink`, `rmdir`).
     Unlink,
-    /// Renamed away, or replaced by a rename.
+    /// Renamed away, replaced by a rename, or renamed to this place.
     Rename,
+    /// Written, truncated, or opened for that.
+    Write,
+    /// Linked to under another name.
+    Link,
+    /// Mounted on.
+    Mount,
+    /// Unmounted.
+    Unmount,
+}
+
+/// A socket. It has an address and a port, a path, an abstract name, or none of these.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Socket {
+    /// The address family: `unix`, `inet`, `inet6`, `vsock`, …; a number where it has no name.
+    pub family: String,
+    /// The type: `stream`, `dgram`, …; a number where it has no name.
+    pub socktype: String,
+    /// The Internet address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<String>,
+    /// The port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// Where its file can be seen on the host.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// Its abstract name, without the `@`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub r#abstract: Option<String>,
+    /// Exact bytes.
+    #[serde(default, skip_serializing_if = "Raw::is_empty")]
+    pub raw: Raw,
+}
+
+/// The machine, where no file stands for what was used of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Machine {
+    /// What was used.
+    #[serde(with = "names")]
+    pub facility: Facility,
+    /// The capability that was asked for, without `CAP_`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub capability: Option<String>,
+    /// What else there is to say; what it counts depends on the facility.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<u32>,
 }
 
 /// An edit of the policy that a session uses.

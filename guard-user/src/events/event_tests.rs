@@ -62,7 +62,7 @@ static ALL_FIELDS: std::sync::LazyLock<Vec<&'static str>> = std::sync::LazyLock:
         .filter_map(|line| line.strip_prefix("    pub "))
         .filter(|line| !line.starts_with("fn ") && !line.starts_with("body:"))
         .filter_map(|line| line.split_once(':'))
-        .map(|(name, _)| name)
+        .map(|(name, _)| name.trim_start_matches("r#"))
         .collect();
     // The tags of the two enumerations.
     fields.extend(["event", "kind"]);
@@ -81,6 +81,13 @@ fn every_word_of_a_field_is_described() {
     }
     for reason in Reason::EVERY {
         assert!(named(reason.name()), "{reason:?}");
+    }
+    for facility in Facility::EVERY {
+        assert!(named(facility.name()), "{facility:?}");
+    }
+    for how in ["unlink", "rename", "write", "link", "mount", "unmount"] {
+        let read: How = serde_json::from_value(how.into()).expect("a way");
+        assert!(named(how), "{read:?}");
     }
     for (number, constant) in [
         (super::super::fold::EXAMPLES, "examples"),

@@ -7,7 +7,7 @@
 
 use super::event::{Judged, Target};
 use super::time::Time;
-use guard_ebpf::operation::{Operation, Reason, Verdict};
+use guard_ebpf::operation::{Facility, Operation, Reason, Verdict};
 use std::collections::{HashMap, HashSet};
 use std::time::{Duration, Instant};
 
@@ -48,11 +48,14 @@ pub struct Key {
     pub rule: u8,
     /// The signal.
     pub signal: u8,
+    /// The facility.
+    pub facility: Option<Facility>,
     /// The actor: its pid and start time.
     pub actor: (u32, u64),
 }
 
-/// What tells targets apart: pid and start time, or device and inode.
+/// What tells targets apart: pid and start time, device and inode, or a hash of what else there
+/// is.
 pub type Identity = (u64, u64);
 
 /// What became of a record that was to join a fold.

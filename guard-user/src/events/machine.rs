@@ -78,7 +78,7 @@ mod tests {
                 truncated: false,
             },
             directory: true,
-            rename: false,
+            how: None,
         };
         let mut resolver = Resolver::new(Machine::new());
         let file = resolver.file(&target, true, Instant::now());

@@ -1,9 +1,9 @@
-//! Operations, verdicts and reasons in JSON: by their names.
+//! Operations, verdicts, reasons and facilities in JSON: by their names.
 //!
 //! Their types belong to the part that both sides share, which knows nothing of `serde`:
 //! fields say `#[serde(with = "names")]`.
 
-use guard_ebpf::operation::{Operation, Reason, Verdict};
+use guard_ebpf::operation::{Facility, Operation, Reason, Verdict};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Something that a fixed set of names stands for.
@@ -30,7 +30,7 @@ macro_rules! named {
             const WHAT: &'static str = $what;
 
             fn every() -> &'static [Self] {
-                &Self::EVERY
+                &Self::EVERY[..]
             }
 
             fn name(self) -> &'static str {
@@ -41,7 +41,12 @@ macro_rules! named {
     )+};
 }
 
-named!(Operation "operation", Verdict "verdict", Reason "reason");
+named!(
+    Operation "operation",
+    Verdict "verdict",
+    Reason "reason",
+    Facility "facility"
+);
 
 /// For `#[serde(with)]`.
 pub fn serialize<T: Named, S: Serializer>(one: &T, serializer: S) -> Result<S::Ok, S::Error> {

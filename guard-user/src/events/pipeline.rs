@@ -4,8 +4,8 @@
 use super::event::{Body, Event, Judged, Level, Loss, Lost, Notice, Process, Target, VERSION};
 use super::fold::{Closed, Folder, Identity, Joined, Key};
 use super::reasons;
-use super::record::{Record, RecordError, What};
-use super::resolve::{Host, Resolver};
+use super::record::{Record, RecordError, SocketTarget, What};
+use super::resolve::{self, Host, Resolver};
 use super::time::Time;
 use crate::policy::compiled::RuleInfo;
 use crate::system::signals;
@@ -104,6 +104,30 @@ impl<H: Host> Pipeline<H> {
                 });
                 Pushed::Operation
             }
+            Ok(Record::Socket {
+                what,
+                actor,
+                target,
+            }) => {
+                let connected = what.reason != Reason::Disconnected;
+                let identity = socket_identity(&target);
+                self.operation(&what, &actor, identity, now, names, |resolver| {
+                    Target::Socket(resolver.socket(&target, connected, now))
+                });
+                Pushed::Operation
+            }
+            Ok(Record::Machine {
+                what,
+                actor,
+                target,
+            }) => {
+                let number = |number: Option<u32>| number.map_or(u64::MAX, u64::from);
+                let identity = (number(target.capability), number(target.number));
+                self.operation(&what, &actor, identity, now, names, |_| {
+                    Target::Machine(resolve::machine(target))
+                });
+                Pushed::Operation
+            }
             Ok(Record::Executable { key, path }) => {
                 self.resolver.learn(key, path);
                 Pushed::Executable
@@ -137,6 +161,7 @@ impl<H: Host> Pipeline<H> {
             reason: what.reason,
             rule: what.rule,
             signal: what.signal,
+            facility: what.facility,
             actor: (actor.pid, actor.start),
         };
         match self.folder.join(&key, identity, what.time, now) {
@@ -305,13 +330,15 @@ fn session_name(names: &impl Names, id: u32) -> String {
 }
 
 fn judged(what: &What, actor: Process, target: Target, names: &impl Names) -> Judged {
-    let words = reasons::text(what.reason, what.operation, None);
+    let words = reasons::text(what.reason, what.operation, what.facility);
     let rule = (what.reason == Reason::Rule).then(|| names.rule(what.policy, what.rule));
     let info = rule.flatten();
     Judged {
         verdict: what.verdict,
         operation: what.operation,
-        rule: rule.map(|info| info.map_or_else(|| format!("#{}", what.rule), |it| it.name.clone())),
+        rule: rule
+            .map(|info| info.map_or_else(|| format!("#{}", what.rule), |it| it.name.clone()))
+            .or_else(|| reasons::name(what.reason, what.facility)),
         reason: what.reason,
         because: words
             .as_ref()
@@ -324,6 +351,7 @@ fn judged(what: &What, actor: Process, target: Target, names: &impl Names) -> Ju
         actor,
         target,
         signal: (what.signal != 0).then(|| signals::name(what.signal.into())),
+        facility: what.facility,
         count: 1,
         until: None,
         others: 0,
@@ -341,6 +369,14 @@ fn identity(device: u32, inode: u64, path: &[u8]) -> Identity {
     path.hash(&mut hasher);
     // Beyond every device number, so that no inode is met.
     (1 << 32 | u64::from(device), hasher.finish())
+}
+
+/// Tells sockets apart by where they are.
+fn socket_identity(target: &SocketTarget) -> Identity {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    target.place.hash(&mut hasher);
+    (target.family.into(), hasher.finish())
 }
 
 /// Makes ids: the time in 1/32 ms since 2026, counted up where events come faster, in

@@ -63,12 +63,12 @@ pub fn text(reason: Reason, operation: Operation, facility: Option<Facility>) ->
              or have a rule allow `limit` on this one",
         ),
         (Reason::Default, Operation::Overwrite) => (
-            "the session did not make this file, and no rule lets it write there",
+            "the session did not make it, and no rule lets it write there",
             "write to a copy, or to a new file in the workspace or a temporary directory, \
              or have a rule allow `overwrite` on this path",
         ),
         (Reason::Default, Operation::Attributes) => (
-            "the session did not make this file, and no rule is about it",
+            "the session did not make it, and no rule is about it",
             "change a copy, or have a rule allow `attributes` on this path",
         ),
         (Reason::Default, Operation::Create) => (

@@ -4,13 +4,18 @@
 //! neither alignment nor the values of the bytes are trusted. Whatever doesn't fit is an
 //! error that the pipeline counts, never a panic.
 
-use guard_ebpf::operation::{Operation, Reason, Verdict};
+use super::event::How;
+use crate::system::families;
+use guard_ebpf::abi::MAX_SIGNAL;
+use guard_ebpf::operation::{Facility, Operation, Reason, Verdict};
 use guard_ebpf::policy::MAX_RULES;
 use guard_ebpf::record::{
-    ExecutableKey, ExecutableRecord, FLAG_DIRECTORY, FLAG_RENAME, FLAG_TRUNCATED, FileRecord,
-    Header, Kind, PATH_BUFFER, ProcessRecord, Task,
+    ExecutableKey, ExecutableRecord, FLAG_ABSTRACT, FLAG_DIRECTORY, FLAG_LINK, FLAG_RENAME,
+    FLAG_TRUNCATED, FLAG_UNMOUNT, FileRecord, Header, Kind, MachineRecord, NO_NUMBER, PATH_BUFFER,
+    ProcessRecord, SocketRecord, Task,
 };
 use std::mem::offset_of;
+use std::net::{IpAddr, Ipv6Addr};
 
 /// A record, checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +37,24 @@ pub enum Record {
         actor: Task,
         /// To what.
         target: FileTarget,
+    },
+    /// An operation on a socket.
+    Socket {
+        /// What happened.
+        what: What,
+        /// Who did it.
+        actor: Task,
+        /// To what.
+        target: SocketTarget,
+    },
+    /// An operation on the machine that no file stands for.
+    Machine {
+        /// What happened.
+        what: What,
+        /// Who did it.
+        actor: Task,
+        /// To what.
+        target: MachineTarget,
     },
     /// The path of an executable that other records name by its key.
     Executable {
@@ -62,6 +85,8 @@ pub struct What {
     pub rule: u8,
     /// The signal's number, for [`Operation::Signal`]; otherwise 0.
     pub signal: u8,
+    /// The facility, for [`Operation::Machine`].
+    pub facility: Option<Facility>,
     /// The session.
     pub session: u32,
     /// The policy.
@@ -81,12 +106,47 @@ pub struct FileTarget {
     pub path: FsPath,
     /// Whether it is a directory.
     pub directory: bool,
-    /// Whether it was to be renamed away or replaced, not unlinked.
-    pub rename: bool,
+    /// In which way, where the operation leaves that open.
+    pub how: Option<How>,
+}
+
+/// A socket as the target of an operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SocketTarget {
+    /// The address family (`AF_…`).
+    pub family: u16,
+    /// The type (`SOCK_…`).
+    pub socktype: u16,
+    /// Where it is.
+    pub place: SocketPlace,
+}
+
+/// Where a socket is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum SocketPlace {
+    /// At an Internet address and port.
+    Internet(IpAddr, u16),
+    /// At a path on the file system with this device number.
+    File(u32, FsPath),
+    /// In the abstract name space.
+    Abstract(Vec<u8>),
+    /// At no place that can be told.
+    Unknown,
+}
+
+/// The machine as the target of an operation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MachineTarget {
+    /// What of it.
+    pub facility: Facility,
+    /// The capability that was asked for (`CAP_…`).
+    pub capability: Option<u32>,
+    /// What else there is to say; what it counts depends on the facility.
+    pub number: Option<u32>,
 }
 
 /// A path on one file system.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct FsPath {
     /// From the root to the leaf, without a slash at either end; the root itself is empty.
     pub bytes: Vec<u8>,
@@ -111,7 +171,7 @@ pub enum RecordError {
         /// Its value.
         value: u32,
     },
-    /// An operation on a process in the record of a file, or the other way round.
+    /// An operation on one kind of target in the record of another.
     Mismatch(Operation),
 }
 
@@ -143,21 +203,26 @@ impl Record {
         let bytes = Bytes(bytes);
         bytes.needs(size_of::<Header>())?;
         let number = bytes.byte(offset_of!(Header, kind))?;
-        let kind = [Kind::Process, Kind::File, Kind::Executable, Kind::Ended]
-            .into_iter()
-            .find(|kind| *kind as u8 == number)
-            .ok_or(RecordError::Number {
-                field: "kind",
-                value: number.into(),
-            })?;
+        let kind = [
+            Kind::Process,
+            Kind::File,
+            Kind::Socket,
+            Kind::Machine,
+            Kind::Executable,
+            Kind::Ended,
+        ]
+        .into_iter()
+        .find(|kind| *kind as u8 == number)
+        .ok_or(RecordError::Number {
+            field: "kind",
+            value: number.into(),
+        })?;
         match kind {
             Kind::Process => process(bytes),
             Kind::File => file(bytes),
             Kind::Executable => executable(bytes),
-            Kind::Socket | Kind::Machine => Err(RecordError::Number {
-                field: "kind",
-                value: number.into(),
-            }),
+            Kind::Socket => socket(bytes),
+            Kind::Machine => machine(bytes),
             Kind::Ended => Ok(Self::Ended {
                 session: bytes.u32(offset_of!(Header, session))?,
                 time: bytes.u64(offset_of!(Header, time))?,
@@ -182,7 +247,7 @@ fn process(bytes: Bytes<'_>) -> Result<Record, RecordError> {
 fn file(bytes: Bytes<'_>) -> Result<Record, RecordError> {
     bytes.needs(offset_of!(FileRecord, path))?;
     let what = what(bytes)?;
-    if what.operation.is_on_process() {
+    if !what.operation.is_on_file() {
         return Err(RecordError::Mismatch(what.operation));
     }
     let flags = bytes.byte(offset_of!(Header, flags))?;
@@ -195,7 +260,75 @@ fn file(bytes: Bytes<'_>) -> Result<Record, RecordError> {
             device: bytes.u32(offset_of!(FileRecord, device))?,
             path: path(bytes, offset_of!(FileRecord, path), length, flags)?,
             directory: flags & FLAG_DIRECTORY != 0,
-            rename: flags & FLAG_RENAME != 0,
+            how: how(what.operation, flags),
+        },
+    })
+}
+
+/// In which way something was done to a file, where the operation leaves that open.
+const fn how(operation: Operation, flags: u8) -> Option<How> {
+    match operation {
+        _ if flags & FLAG_RENAME != 0 => Some(How::Rename),
+        _ if flags & FLAG_LINK != 0 => Some(How::Link),
+        Operation::Delete => Some(How::Unlink),
+        Operation::Overwrite => Some(How::Write),
+        Operation::Mount if flags & FLAG_UNMOUNT != 0 => Some(How::Unmount),
+        Operation::Mount => Some(How::Mount),
+        _ => None,
+    }
+}
+
+fn socket(bytes: Bytes<'_>) -> Result<Record, RecordError> {
+    bytes.needs(offset_of!(SocketRecord, path))?;
+    let what = what(bytes)?;
+    if what.operation != Operation::Connect {
+        return Err(RecordError::Mismatch(what.operation));
+    }
+    let flags = bytes.byte(offset_of!(Header, flags))?;
+    let family = bytes.u16(offset_of!(SocketRecord, family))?;
+    let length = bytes.u32(offset_of!(SocketRecord, length))?;
+    let device = bytes.u32(offset_of!(SocketRecord, device))?;
+    let at = offset_of!(SocketRecord, path);
+    let place = match family {
+        families::INET | families::INET6 => {
+            let address: [u8; 16] = bytes.array(offset_of!(SocketRecord, address))?;
+            let port = bytes.u16(offset_of!(SocketRecord, port))?;
+            SocketPlace::Internet(Ipv6Addr::from(address).to_canonical(), port)
+        }
+        _ if flags & FLAG_ABSTRACT != 0 => {
+            let name = bytes.buffer(at, length)?;
+            // What could not be read is zero.
+            let name = name.split(|&byte| byte == 0).next().unwrap_or_default();
+            SocketPlace::Abstract(name.to_vec())
+        }
+        _ if length > 0 => SocketPlace::File(device, path(bytes, at, length, flags)?),
+        _ => SocketPlace::Unknown,
+    };
+    Ok(Record::Socket {
+        what,
+        actor: task(bytes, offset_of!(SocketRecord, actor))?,
+        target: SocketTarget {
+            family,
+            socktype: bytes.u16(offset_of!(SocketRecord, kind))?,
+            place,
+        },
+    })
+}
+
+fn machine(bytes: Bytes<'_>) -> Result<Record, RecordError> {
+    bytes.needs(size_of::<MachineRecord>())?;
+    let what = what(bytes)?;
+    let Some(facility) = what.facility else {
+        return Err(RecordError::Mismatch(what.operation));
+    };
+    let some = |number| (number != NO_NUMBER).then_some(number);
+    Ok(Record::Machine {
+        what,
+        actor: task(bytes, offset_of!(MachineRecord, actor))?,
+        target: MachineTarget {
+            facility,
+            capability: some(bytes.u32(offset_of!(MachineRecord, capability))?),
+            number: some(bytes.u32(offset_of!(MachineRecord, number))?),
         },
     })
 }
@@ -225,20 +358,24 @@ fn what(bytes: Bytes<'_>) -> Result<What, RecordError> {
     if usize::from(rule) >= MAX_RULES {
         return Err(wrong("rule", rule));
     }
-    let signal = bytes.byte(offset_of!(Header, detail))?;
-    if u32::from(signal) > guard_ebpf::abi::MAX_SIGNAL {
-        return Err(wrong("signal", signal));
+    let detail = bytes.byte(offset_of!(Header, detail))?;
+    let (mut signal, mut facility) = (0, None);
+    match operation {
+        Operation::Signal if u32::from(detail) > MAX_SIGNAL => return Err(wrong("signal", detail)),
+        Operation::Signal => signal = detail,
+        Operation::Machine => {
+            let known = Facility::from_number(detail);
+            facility = Some(known.ok_or(wrong("facility", detail))?);
+        }
+        _ => {}
     }
     Ok(What {
         operation,
         verdict,
         reason,
         rule,
-        signal: if operation == Operation::Signal {
-            signal
-        } else {
-            0
-        },
+        signal,
+        facility,
         session: bytes.u32(offset_of!(Header, session))?,
         policy: bytes.u32(offset_of!(Header, policy))?,
         time: bytes.u64(offset_of!(Header, time))?,
@@ -268,10 +405,7 @@ fn key(bytes: Bytes<'_>, at: usize) -> Result<ExecutableKey, RecordError> {
 
 /// Turns a path from the leaf up (`file\0dir\0top\0`) round.
 fn path(bytes: Bytes<'_>, at: usize, length: u32, flags: u8) -> Result<FsPath, RecordError> {
-    // A name that could not be read counts for more than it is, and is empty.
-    let length = (length as usize).min(PATH_BUFFER);
-    bytes.needs(at + length)?;
-    let leaf_first = &bytes.0[at..at + length];
+    let leaf_first = bytes.buffer(at, length)?;
     let names: Vec<&[u8]> = leaf_first
         .split(|&byte| byte == 0)
         .filter(|name| !name.is_empty())
@@ -287,7 +421,15 @@ fn path(bytes: Bytes<'_>, at: usize, length: u32, flags: u8) -> Result<FsPath, R
 #[derive(Clone, Copy)]
 struct Bytes<'a>(&'a [u8]);
 
-impl Bytes<'_> {
+impl<'a> Bytes<'a> {
+    /// What is used of a path's buffer.
+    fn buffer(self, at: usize, length: u32) -> Result<&'a [u8], RecordError> {
+        // A name that could not be read counts for more than it is, and is empty.
+        let length = (length as usize).min(PATH_BUFFER);
+        self.needs(at + length)?;
+        Ok(&self.0[at..at + length])
+    }
+
     fn needs(self, needed: usize) -> Result<(), RecordError> {
         let length = self.0.len();
         if length < needed {
@@ -305,6 +447,10 @@ impl Bytes<'_> {
 
     fn byte(self, at: usize) -> Result<u8, RecordError> {
         self.array::<1>(at).map(|[byte]| byte)
+    }
+
+    fn u16(self, at: usize) -> Result<u16, RecordError> {
+        self.array(at).map(u16::from_ne_bytes)
     }
 
     fn u32(self, at: usize) -> Result<u32, RecordError> {

@@ -19,6 +19,10 @@ fn test_bytes_have_the_layouts_sizes() {
     assert_eq!(signal.bytes().len(), size_of::<ProcessRecord>());
     let deletion = testing::deletion(9, b"a/");
     assert_eq!(deletion.bytes().len(), size_of::<FileRecord>());
+    let connection = testing::unix_connection(b"a/");
+    assert_eq!(connection.bytes().len(), size_of::<SocketRecord>());
+    let machine = testing::use_of(Facility::Time, 25);
+    assert_eq!(machine.bytes().len(), size_of::<MachineRecord>());
 }
 
 #[test]
@@ -35,6 +39,7 @@ fn an_operation_on_a_process_comes_back_whole() {
                 reason: Reason::Rule,
                 rule: 3,
                 signal: 9,
+                facility: None,
                 session: 1,
                 policy: 1,
                 time: 5_000_000_000,
@@ -63,9 +68,106 @@ fn an_operation_on_a_file_comes_back_whole() {
                 truncated: false,
             },
             directory: true,
-            rename: true,
+            how: Some(How::Rename),
         }
     );
+}
+
+#[test]
+fn the_way_in_which_a_file_was_meant_is_told_where_the_operation_leaves_it_open() {
+    let how = |operation: Operation, flags| {
+        let mut record = testing::deletion(9, b"a/");
+        record.header.operation = operation as u8;
+        record.header.flags = flags;
+        record.header.detail = Facility::Devices as u8;
+        match Record::decode(&record.bytes()) {
+            Ok(Record::File { target, what, .. }) => {
+                let facility = (operation == Operation::Machine).then_some(Facility::Devices);
+                assert_eq!(
+                    (what.operation, what.facility, what.signal),
+                    (operation, facility, 0)
+                );
+                target.how
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(how(Operation::Delete, 0), Some(How::Unlink));
+    assert_eq!(how(Operation::Delete, FLAG_RENAME), Some(How::Rename));
+    assert_eq!(how(Operation::Overwrite, 0), Some(How::Write));
+    assert_eq!(how(Operation::Overwrite, FLAG_LINK), Some(How::Link));
+    assert_eq!(how(Operation::Mount, FLAG_DIRECTORY), Some(How::Mount));
+    assert_eq!(how(Operation::Mount, FLAG_UNMOUNT), Some(How::Unmount));
+    assert_eq!(how(Operation::Create, 0), None);
+    assert_eq!(how(Operation::Create, FLAG_RENAME), Some(How::Rename));
+    assert_eq!(how(Operation::Attributes, 0), None);
+    assert_eq!(how(Operation::Machine, 0), None);
+}
+
+fn place(record: &SocketRecord) -> SocketTarget {
+    match Record::decode(&record.bytes()) {
+        Ok(Record::Socket { target, actor, .. }) => {
+            assert_eq!(actor, record.actor);
+            target
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn sockets_come_back_with_what_they_have() {
+    let mut mapped = [0; 16];
+    mapped[10..].copy_from_slice(&[0xff, 0xff, 127, 0, 0, 1]);
+    for family in [2, 10] {
+        let target = place(&testing::connection(family, mapped, 5432));
+        let address = "127.0.0.1".parse().expect("good");
+        assert_eq!(
+            target,
+            SocketTarget {
+                family,
+                socktype: 1,
+                place: SocketPlace::Internet(address, 5432),
+            }
+        );
+    }
+    let unix = place(&testing::unix_connection(b"docker.sock/run/"));
+    let path = FsPath {
+        bytes: b"run/docker.sock".to_vec(),
+        truncated: false,
+    };
+    assert_eq!(unix.place, SocketPlace::File(254 << 20, path));
+    let mut named = testing::unix_connection(b"X0\xff/stale");
+    named.header.flags = FLAG_ABSTRACT;
+    assert_eq!(
+        place(&named).place,
+        SocketPlace::Abstract(b"X0\xff".to_vec())
+    );
+    assert_eq!(
+        place(&testing::connection(40, [0; 16], 0)).place,
+        SocketPlace::Unknown
+    );
+    assert_eq!(
+        place(&testing::connection(1, [0; 16], 0)).place,
+        SocketPlace::Unknown
+    );
+}
+
+#[test]
+fn the_machine_comes_back_with_what_there_is() {
+    for &facility in Facility::EVERY {
+        let mut record = testing::use_of(facility, 21);
+        let decode = |record: &MachineRecord| match Record::decode(&record.bytes()) {
+            Ok(Record::Machine { what, target, .. }) => {
+                assert_eq!(what.facility, Some(facility));
+                assert_eq!(target.facility, facility);
+                (target.capability, target.number)
+            }
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(decode(&record), (Some(21), None));
+        (record.capability, record.number) = (NO_NUMBER, 7);
+        assert_eq!(decode(&record), (None, Some(7)));
+    }
 }
 
 #[test]
@@ -166,6 +268,31 @@ fn what_does_not_fit_is_an_error_that_names_it() {
         "a record whose signal is 65, which means nothing"
     );
     assert_eq!(
+        with(|header| {
+            header.operation = Operation::Machine as u8;
+            header.detail = 0;
+        }),
+        "a record whose facility is 0, which means nothing"
+    );
+    for operation in [Operation::Limit, Operation::Connect] {
+        let mut record = testing::deletion(9, b"a/");
+        record.header.operation = operation as u8;
+        let error = Record::decode(&record.bytes());
+        assert_eq!(error, Err(RecordError::Mismatch(operation)));
+    }
+    let mut connection = testing::unix_connection(b"a/");
+    connection.header.operation = Operation::Overwrite as u8;
+    assert_eq!(
+        Record::decode(&connection.bytes()),
+        Err(RecordError::Mismatch(Operation::Overwrite))
+    );
+    let mut machine = testing::use_of(Facility::Time, 25);
+    machine.header.operation = Operation::Connect as u8;
+    assert_eq!(
+        Record::decode(&machine.bytes()),
+        Err(RecordError::Mismatch(Operation::Connect))
+    );
+    assert_eq!(
         with(|header| header.operation = Operation::Delete as u8),
         "a record of delete with a target of the wrong kind"
     );
@@ -191,9 +318,9 @@ proptest! {
 
     #[test]
     fn bytes_behind_a_good_beginning_never_panic(
-        kind in 1_u8..=4,
-        operation in 0_u8..5,
-        numbers in prop::array::uniform5(0_u8..9),
+        kind in 1_u8..=6,
+        operation in 0_u8..12,
+        numbers in prop::array::uniform5(0_u8..70),
         rest in prop::collection::vec(any::<u8>(), 0..1024),
     ) {
         let mut bytes = vec![kind, operation];

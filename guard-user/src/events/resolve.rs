@@ -1,13 +1,14 @@
-//! The resolver: from what the kernel calls processes and files to what people call them.
+//! The resolver: from what the kernel calls processes, files and sockets to what people call them.
 //!
 //! It asks the machine through [`Host`] and remembers the answers within bounds. It never
 //! guesses: what can't be known for sure is none.
 
 use super::bounded::Bounded;
-use super::event::{File, How, Process};
-use super::record::{FileTarget, FsPath};
+use super::event::{File, Machine, Process, Socket};
+use super::record::{FileTarget, FsPath, MachineTarget, SocketPlace, SocketTarget};
 use super::text::{Raw, text};
 use super::time::Time;
+use crate::system::{capabilities, families};
 use guard_ebpf::record::{ExecutableKey, Task};
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
@@ -113,15 +114,43 @@ impl<H: Host> Resolver<H> {
         File {
             path: text("path", &path, &mut raw),
             directory: target.directory,
-            how: if target.rename {
-                How::Rename
-            } else {
-                How::Unlink
-            },
+            how: target.how,
             device: device(target.device),
             inode: (target.inode != 0).then_some(target.inode),
             raw,
         }
+    }
+
+    /// A socket in people's words. `connected` is as in [`Resolver::file`].
+    pub fn socket(&mut self, target: &SocketTarget, connected: bool, now: Instant) -> Socket {
+        let mut socket = Socket {
+            family: families::name(target.family),
+            socktype: families::socktype(target.socktype),
+            address: None,
+            port: None,
+            path: None,
+            r#abstract: None,
+            raw: Raw::new(),
+        };
+        match &target.place {
+            SocketPlace::Internet(address, port) => {
+                socket.address = Some(address.to_string());
+                socket.port = Some(*port);
+            }
+            SocketPlace::File(device, path) => {
+                let path = if connected {
+                    self.path(*device, path, now)
+                } else {
+                    without_beginning(&path.bytes)
+                };
+                socket.path = Some(text("path", &path, &mut socket.raw));
+            }
+            SocketPlace::Abstract(name) => {
+                socket.r#abstract = Some(text("abstract", name, &mut socket.raw));
+            }
+            SocketPlace::Unknown => {}
+        }
+        socket
     }
 
     fn executable(&mut self, task: &Task, now: Instant) -> Option<Vec<u8>> {
@@ -189,6 +218,16 @@ impl<H: Host> Resolver<H> {
             self.mounts_read = Some(now);
         }
         !fresh
+    }
+}
+
+/// What was used of the machine, in people's words.
+#[must_use]
+pub fn machine(target: MachineTarget) -> Machine {
+    Machine {
+        facility: target.facility,
+        capability: target.capability.map(capabilities::name),
+        number: target.number,
     }
 }
 

@@ -1,6 +1,7 @@
 //! Tests of names: executables, paths, users, cgroups.
 
 use super::*;
+use crate::events::event::How;
 use crate::events::testing::{MadeUp, task};
 
 const DISK: u32 = 254 << 20;
@@ -14,7 +15,7 @@ fn file(device: u32, path: &[u8], truncated: bool) -> FileTarget {
             truncated,
         },
         directory: false,
-        rename: false,
+        how: None,
     }
 }
 
@@ -41,13 +42,13 @@ fn the_rest_of_a_file_is_told() {
     let mut resolver = Resolver::new(MadeUp::default());
     let mut target = file(8 << 20 | 0x12c, b"\xff", false);
     target.inode = 0;
-    target.rename = true;
+    target.how = Some(How::Rename);
     target.directory = true;
     let file = resolver.file(&target, true, Instant::now());
     assert_eq!(file.device, "8:300");
     assert_eq!(
         (file.inode, file.how, file.directory),
-        (None, How::Rename, true)
+        (None, Some(How::Rename), true)
     );
     assert_eq!(file.path, "<dev 8:300>/\u{fffd}");
     assert_eq!(file.raw["path"], "3c64657620383a3330303e2fff");
@@ -140,4 +141,42 @@ fn a_records_time_is_counted_from_boot() {
     let mut resolver = Resolver::new(MadeUp::default());
     let time = resolver.time(5_250_900_000);
     assert_eq!(time.to_string(), "2026-11-22T14:00:05.250Z");
+}
+
+#[test]
+fn sockets_are_shown_by_what_they_have() {
+    let mut resolver = Resolver::new(MadeUp::default());
+    let now = Instant::now();
+    let mut shown = |family, place| {
+        let target = SocketTarget {
+            family,
+            socktype: 1,
+            place,
+        };
+        resolver.socket(&target, true, now)
+    };
+    let internet = shown(10, SocketPlace::Internet("::1".parse().expect("good"), 80));
+    assert_eq!(
+        (internet.family.as_str(), internet.socktype.as_str()),
+        ("inet6", "stream")
+    );
+    assert_eq!(
+        (internet.address.as_deref(), internet.port),
+        (Some("::1"), Some(80))
+    );
+    let path = FsPath {
+        bytes: b"run/x.sock".to_vec(),
+        truncated: false,
+    };
+    let file = shown(1, SocketPlace::File(DISK, path));
+    assert_eq!(file.path.as_deref(), Some("/run/x.sock"));
+    let named = shown(1, SocketPlace::Abstract(b"x\xff".to_vec()));
+    assert_eq!(named.r#abstract.as_deref(), Some("x\u{fffd}"));
+    assert_eq!(named.raw["abstract"], "78ff");
+    let other = shown(200, SocketPlace::Unknown);
+    assert_eq!(other.family, "200");
+    assert_eq!(
+        (other.address, other.port, other.path, other.r#abstract),
+        (None, None, None, None)
+    );
 }

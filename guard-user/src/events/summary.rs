@@ -2,7 +2,7 @@
 
 use super::event::{Body, Event, Judged, Lost};
 use super::text::escaped;
-use guard_ebpf::operation::{MAX_OPERATIONS, Operation, Verdict};
+use guard_ebpf::operation::{MAX_OPERATIONS, Operation, Reason, Verdict};
 use std::collections::BTreeMap;
 
 /// How many kinds of refusals the sentence names.
@@ -96,6 +96,8 @@ impl FromIterator<Event> for Summary {
 
 fn cause(judged: &Judged) -> String {
     match (&judged.rule, &judged.because) {
+        // What a facility's refusal is called is no rule of anybody's.
+        (Some(name), _) if judged.reason == Reason::Default => escaped(name.as_bytes()),
         (Some(rule), _) => format!("rule {}", escaped(rule.as_bytes())),
         (None, Some(because)) => escaped(because.as_bytes()),
         (None, None) => judged.reason.name().to_owned(),
@@ -113,7 +115,7 @@ fn counted(operation: Operation, number: u64) -> String {
         Operation::Attributes => ("change of attributes", "changes of attributes"),
         Operation::Create => ("new file", "new files"),
         Operation::Connect => ("connection", "connections"),
-        Operation::Mount => ("change to mounts", "changes to mounts"),
+        Operation::Mount => ("change of a mount", "changes of mounts"),
         Operation::Machine => ("use of the machine", "uses of the machine"),
     };
     format!("{number} {}", if number == 1 { one } else { many })
@@ -152,6 +154,23 @@ mod tests {
             summary.refused(),
             totals.map(|(name, total)| (name.to_owned(), total)).into()
         );
+    }
+
+    #[test]
+    fn facilities_are_named_and_every_operation_has_words() {
+        let summary = summary(&[("machine", 2), ("connect-address", 1), ("overwrite", 3)]);
+        assert_eq!(
+            summary.sentence("work").as_deref(),
+            Some(
+                "guard: refused 3 changes to files (the session did not make it, and no \
+                 rule lets it write there), 2 uses of the machine (machine/time), 1 connection \
+                 (rule cloud-metadata); `guard tail --session work` shows them"
+            )
+        );
+        for operation in Operation::EVERY {
+            assert!(counted(operation, 1).starts_with("1 "));
+            assert_ne!(counted(operation, 1)[2..], counted(operation, 2)[2..]);
+        }
     }
 
     #[test]

@@ -4,13 +4,13 @@
 //! escaped here, once, at the edge.
 
 use super::event::{
-    Body, Event, File, How, Judged, Level, Loss, Lost, Notice, PolicyChange, PolicyEdit, Process,
-    SessionChange, SessionStep, Target,
+    Body, Event, File, How, Judged, Level, Loss, Lost, Machine, Notice, PolicyChange, PolicyEdit,
+    Process, SessionChange, SessionStep, Socket, Target,
 };
 use super::fold::MAX_TOLD_APART;
 use super::text::{bytes, escaped, shortened, shortened_path, width};
 use anstyle::{AnsiColor, Style};
-use guard_ebpf::operation::Verdict;
+use guard_ebpf::operation::{Facility, Reason, Verdict};
 use std::fmt::Write;
 
 /// How events are shown.
@@ -93,20 +93,57 @@ fn verdict(lines: &mut Lines, judged: &Judged) {
     if let Some(signal) = &judged.signal {
         lines.put(PLAIN, &format!(" {}", escaped(signal.as_bytes())));
     }
-    if let Target::File(File {
-        how: How::Rename, ..
-    }) = &judged.target
-    {
-        lines.put(PLAIN, " (rename)");
+    if let Some(facility) = judged.facility {
+        lines.put(PLAIN, &format!(" {}", facility.name()));
     }
+    lines.put(PLAIN, manner(&judged.target));
     lines.put(PLAIN, "  ");
     lines.put(PLAIN, &process(&judged.actor));
+    to_what(lines, judged);
+    lines.next_line();
+    let why = match (&judged.rule, &judged.because) {
+        (Some(name), Some(because)) if judged.reason == Reason::Default => {
+            format!("{name}: {because}")
+        }
+        (Some(rule), Some(because)) => format!("rule {rule}: {because}"),
+        (Some(rule), None) => format!("rule {rule}"),
+        (None, Some(because)) => format!("{}: {because}", judged.reason.name()),
+        (None, None) => judged.reason.name().to_owned(),
+    };
+    let why = escaped(why.as_bytes());
+    if judged.rule.is_some() && judged.reason == Reason::Default {
+        // Of facilities, which few people know by heart, all is said.
+        lines.put_wrapped(DIM, &why);
+    } else {
+        lines.put_shortened(DIM, &why);
+    }
+}
+
+/// In which way something was done, where that is not what the operation's name says.
+const fn manner(target: &Target) -> &'static str {
+    match target {
+        Target::File(File { how: Some(how), .. }) => match how {
+            How::Rename => " (rename)",
+            How::Link => " (link)",
+            How::Unmount => " (unmount)",
+            How::Unlink | How::Write | How::Mount => "",
+        },
+        _ => "",
+    }
+}
+
+/// What it was done to, and how much there is beside that.
+fn to_what(lines: &mut Lines, judged: &Judged) {
     let more = more(judged);
     let room = |lines: &Lines| {
         let taken = width(" → ") + width(&more);
         lines.room().map(|room| room.saturating_sub(taken))
     };
     let shown = target(judged, room(lines));
+    if shown.is_empty() {
+        lines.put(PLAIN, &more);
+        return;
+    }
     let shown = if room(lines).is_some_and(|room| room < TARGET_ROOM.min(width(&shown))) {
         lines.next_line();
         target(judged, room(lines))
@@ -117,14 +154,6 @@ fn verdict(lines: &mut Lines, judged: &Judged) {
     lines.put(PLAIN, "→ ");
     lines.put(PLAIN, &shown);
     lines.put(PLAIN, &more);
-    lines.next_line();
-    let why = match (&judged.rule, &judged.because) {
-        (Some(rule), Some(because)) => format!("rule {rule}: {because}"),
-        (Some(rule), None) => format!("rule {rule}"),
-        (None, Some(because)) => format!("{}: {because}", judged.reason.name()),
-        (None, None) => judged.reason.name().to_owned(),
-    };
-    lines.put_shortened(DIM, &escaped(why.as_bytes()));
 }
 
 /// `comm[pid]`
@@ -153,11 +182,55 @@ fn target(judged: &Judged, room: Option<usize>) -> String {
             if file.directory && !path.ends_with('/') {
                 path.push('/');
             }
-            match room {
-                Some(room) => shortened_path(&path, room.max(TARGET_ROOM)),
-                None => path,
-            }
+            within(&path, room)
         }
+        Target::Socket(it) => within(&socket(it), room),
+        Target::Machine(it) => machine(it),
+    }
+}
+
+/// A path in so many columns.
+fn within(path: &str, room: Option<usize>) -> String {
+    match room {
+        Some(room) => shortened_path(path, room.max(TARGET_ROOM)),
+        None => path.to_owned(),
+    }
+}
+
+/// A socket: a path, `@name`, `127.0.0.1:80`, `[::1]:80`, or its family.
+fn socket(socket: &Socket) -> String {
+    let exact = |field, text: &str| escaped(&bytes(field, text, &socket.raw));
+    if let Some(path) = &socket.path {
+        exact("path", path)
+    } else if let Some(name) = &socket.r#abstract {
+        format!("@{}", exact("abstract", name))
+    } else if let (Some(address), Some(port)) = (&socket.address, socket.port) {
+        let address = escaped(address.as_bytes());
+        if address.contains(':') {
+            format!("[{address}]:{port}")
+        } else {
+            format!("{address}:{port}")
+        }
+    } else {
+        format!("a socket of family {}", escaped(socket.family.as_bytes()))
+    }
+}
+
+/// What there is to say of the use of a facility; often nothing.
+fn machine(machine: &Machine) -> String {
+    if let Some(capability) = &machine.capability {
+        return format!("CAP_{}", escaped(capability.as_bytes()));
+    }
+    let Some(number) = machine.number else {
+        return String::new();
+    };
+    match machine.facility {
+        Facility::Disks | Facility::Devices => {
+            format!("device {}:{}", number >> 20, number & ((1 << 20) - 1))
+        }
+        Facility::Terminals | Facility::FileSystems => format!("ioctl {number:#x}"),
+        Facility::Ipc => format!("object {number}"),
+        _ => format!("command {number}"),
     }
 }
 
@@ -192,11 +265,11 @@ fn policy(lines: &mut Lines, edit: &PolicyEdit) {
             let rules = edit
                 .rules
                 .map_or(String::new(), |n| format!("{n} rules from "));
-            lines.put_wrapped(&format!(": {rules}{files}"));
+            lines.put_wrapped(PLAIN, &format!(": {rules}{files}"));
         }
         PolicyChange::Rejected => {
             lines.put(DENY, "policy rejected");
-            lines.put_wrapped("; the one before stays in force");
+            lines.put_wrapped(PLAIN, "; the one before stays in force");
             // Lines that a caret points into are not touched but for what could deceive.
             for line in edit.message.as_deref().unwrap_or(&files).lines() {
                 lines.next_line();
@@ -231,7 +304,7 @@ fn session(lines: &mut Lines, change: &SessionChange) {
                 escaped(refused.join(", ").as_bytes())
             );
         }
-        lines.put_wrapped(&told);
+        lines.put_wrapped(PLAIN, &told);
         return;
     }
     lines.put(PLAIN, ": ");
@@ -255,7 +328,7 @@ fn lost(lines: &mut Lines, loss: &Loss) {
     if let Some(operation) = loss.operation {
         let _ = write!(told, " of {}", operation.name());
     }
-    lines.put_wrapped(&told);
+    lines.put_wrapped(PLAIN, &told);
     lines.next_line();
     lines.put_shortened(DIM, &escaped(loss.because.as_bytes()));
 }
@@ -267,7 +340,7 @@ fn notice(lines: &mut Lines, notice: &Notice) {
         Level::Error => (DENY, "error"),
     };
     lines.put(style, level);
-    lines.put_wrapped(&format!(": {}", escaped(notice.message.as_bytes())));
+    lines.put_wrapped(PLAIN, &format!(": {}", escaped(notice.message.as_bytes())));
 }
 
 /// Lines in the making.
@@ -311,16 +384,16 @@ impl Lines {
     }
 
     /// Adds escaped text, broken between words.
-    fn put_wrapped(&mut self, text: &str) {
+    fn put_wrapped(&mut self, style: Style, text: &str) {
         for (at, word) in text.split(' ').enumerate() {
             let space = usize::from(at > 0);
             let fits = self.room().is_none_or(|room| space + width(word) <= room);
             if !fits && self.used > MARGIN {
                 self.next_line();
             } else if space > 0 {
-                self.put(PLAIN, " ");
+                self.put(style, " ");
             }
-            self.put(PLAIN, word);
+            self.put(style, word);
         }
     }
 

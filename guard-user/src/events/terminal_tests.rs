@@ -3,6 +3,7 @@
 use super::*;
 use crate::events::samples;
 use crate::events::text::{Raw, is_printable, text};
+use guard_ebpf::operation::Operation;
 use proptest::prelude::*;
 
 const EIGHTY: Look = Look {
@@ -53,6 +54,101 @@ fn verdicts() {
         "14:03:12 work  deny inspect  ls[4410] → systemd[1] of root\n         \
          default: the process was not started by this session\n"
     );
+}
+
+#[test]
+fn files_sockets_and_the_machine() {
+    assert_eq!(
+        sample("overwrite"),
+        "14:03:12 work  deny overwrite  bash[4420] → /home/ann/notes.txt\n         \
+         default: the session did not make it, and no rule lets it write there\n"
+    );
+    assert_eq!(
+        sample("connect"),
+        "14:03:12 work  deny connect  docker[4430] → /run/docker.sock\n         \
+         default: the session did not start the service, and no rule is about it\n"
+    );
+    assert_eq!(
+        sample("connect-address"),
+        "14:03:12 work  deny connect  curl[4440] → 169.254.169.254:80 ×3\n         \
+         rule cloud-metadata: it hands out credentials of the whole machine\n"
+    );
+    assert_eq!(
+        sample("connect-abstract"),
+        "14:03:12 work  deny connect  xdotool[4450] → @/tmp/.X11-unix/X0\n         \
+         default: the session did not start the service, and no rule is about it\n"
+    );
+    assert_eq!(
+        sample("machine"),
+        "14:03:12 work  deny machine time  date[4460] → CAP_SYS_TIME\n         \
+         machine/time: a jump of the clock breaks leases, certificates and\n         \
+         databases\n"
+    );
+    assert_eq!(
+        sample("machine-number"),
+        "14:03:12 work  deny machine file-systems  fsfreeze[4470] → ioctl 0xc0045877\n         \
+         machine/file-systems: this stops, shrinks or empties a file system\n         \
+         under everything that uses it\n"
+    );
+    assert_eq!(
+        sample("machine-file"),
+        "14:03:12 work  deny machine settings  sysctl[4480] → /proc/…/kernel/core_pattern\n         \
+         machine/settings: the kernel's settings hold for every process, and\n         \
+         some of them start programs or stop the machine\n"
+    );
+}
+
+/// The first line of a verdict whose target was changed.
+fn with_target(name: &str, change: impl Fn(&mut Target)) -> String {
+    let mut event = samples::named(name);
+    if let Body::Verdict(judged) = &mut event.body {
+        change(&mut judged.target);
+    }
+    shown(&event).lines().next().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn targets_with_little_to_say_of_them() {
+    let machine = |facility, number| {
+        with_target("machine-number", |target| {
+            *target = Target::Machine(Machine {
+                facility,
+                capability: None,
+                number,
+            });
+        })
+    };
+    assert!(machine(Facility::Perf, None).ends_with("fsfreeze[4470]"));
+    assert!(machine(Facility::Disks, Some(8 << 20 | 1)).ends_with(" → device 8:1"));
+    assert!(machine(Facility::Ipc, Some(4)).ends_with(" → object 4"));
+    assert!(machine(Facility::Bpf, Some(5)).ends_with(" → command 5"));
+    let socket = |change: fn(&mut Socket)| {
+        with_target("connect-address", |target| match target {
+            Target::Socket(socket) => change(socket),
+            _ => panic!("a socket"),
+        })
+    };
+    assert!(socket(|it| it.address = Some("::1".into())).ends_with(" → [::1]:80 ×3"));
+    let vsock = socket(|it| (it.family, it.port) = ("vsock".into(), None));
+    assert!(vsock.ends_with(" → a socket of family vsock ×3"), "{vsock}");
+    let hostile = socket(|it| it.r#abstract = Some("a\u{1b}[2J\u{202e}\n".into()));
+    assert!(
+        hostile.ends_with(" → @a\\u{1b}[2J\\u{202e}\\n ×3"),
+        "{hostile}"
+    );
+    let file = |operation: Operation, how| {
+        let mut event = samples::named("overwrite");
+        if let Body::Verdict(judged) = &mut event.body
+            && let Target::File(file) = &mut judged.target
+        {
+            judged.operation = operation;
+            file.how = Some(how);
+        }
+        shown(&event)
+    };
+    assert!(file(Operation::Overwrite, How::Link).contains(" deny overwrite (link)  bash"));
+    assert!(file(Operation::Mount, How::Unmount).contains(" deny mount (unmount)  bash"));
+    assert!(file(Operation::Mount, How::Mount).contains(" deny mount  bash"));
 }
 
 #[test]
@@ -148,7 +244,7 @@ fn long_paths_are_shortened_in_the_middle() {
     if let Body::Verdict(judged) = &mut event.body
         && let Target::File(file) = &mut judged.target
     {
-        (file.directory, file.how) = (true, How::Rename);
+        (file.directory, file.how) = (true, Some(How::Rename));
     }
     let narrow = Look {
         width: Some(60),
@@ -190,6 +286,40 @@ fn colours_are_only_there_when_asked_for() {
 }
 
 proptest! {
+    #[test]
+    fn no_line_about_a_socket_is_too_wide_or_deceives(
+        name in prop::collection::vec(any::<u8>(), 0..200),
+        is_path in any::<bool>(),
+        facility in prop::sample::select(Facility::EVERY),
+        number in prop::option::of(any::<u32>()),
+        width in 72_usize..200,
+    ) {
+        let mut socket = samples::named("connect");
+        if let Body::Verdict(judged) = &mut socket.body
+            && let Target::Socket(socket) = &mut judged.target
+        {
+            let field = if is_path { "path" } else { "abstract" };
+            let shown = Some(text(field, &name, &mut socket.raw));
+            socket.path = None;
+            *(if is_path { &mut socket.path } else { &mut socket.r#abstract }) = shown;
+        }
+        let mut machine = samples::named("machine-number");
+        if let Body::Verdict(judged) = &mut machine.body {
+            judged.rule = crate::events::reasons::name(Reason::Default, Some(facility));
+            judged.because = Some(facility.because().to_owned());
+            judged.facility = Some(facility);
+            judged.target = Target::Machine(Machine { facility, capability: None, number });
+        }
+        for event in [socket, machine] {
+            let lines = render_at(&event, "14:03:12", Look { width: Some(width), ..EIGHTY });
+            prop_assert!(lines.lines().count() <= 5, "{}", lines);
+            for line in lines.lines() {
+                prop_assert!(super::width(line) <= width, "{}", line);
+                prop_assert!(line.chars().all(is_printable));
+            }
+        }
+    }
+
     #[test]
     fn no_line_of_a_verdict_is_too_wide_or_deceives(
         path in prop::collection::vec(any::<u8>(), 0..300),

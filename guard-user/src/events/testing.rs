@@ -2,9 +2,10 @@
 
 use super::resolve::Host;
 use super::time::Time;
-use guard_ebpf::operation::{Operation, Reason, Verdict};
+use guard_ebpf::operation::{Facility, Operation, Reason, Verdict};
 use guard_ebpf::record::{
-    ExecutableKey, ExecutableRecord, FileRecord, Header, Kind, PATH_BUFFER, ProcessRecord, Task,
+    ExecutableKey, ExecutableRecord, FileRecord, Header, Kind, MachineRecord, NO_NUMBER,
+    PATH_BUFFER, ProcessRecord, SocketRecord, Task,
 };
 use std::path::{Path, PathBuf};
 
@@ -32,7 +33,7 @@ macro_rules! integers {
     )+};
 }
 
-integers!(u8, u32, u64);
+integers!(u8, u16, u32, u64);
 
 impl<const N: usize> Layout for [u8; N] {
     fn bytes(&self) -> Vec<u8> {
@@ -72,6 +73,20 @@ impl Layout for ProcessRecord {
 impl Layout for FileRecord {
     fn bytes(&self) -> Vec<u8> {
         fields!(self, header, actor, inode, device, length, path)
+    }
+}
+
+impl Layout for SocketRecord {
+    fn bytes(&self) -> Vec<u8> {
+        fields!(
+            self, header, actor, family, kind, port, reserved, address, length, device, path
+        )
+    }
+}
+
+impl Layout for MachineRecord {
+    fn bytes(&self) -> Vec<u8> {
+        fields!(self, header, actor, capability, number)
     }
 }
 
@@ -148,6 +163,47 @@ pub(crate) fn deletion(inode: u64, path: &[u8]) -> FileRecord {
         device: 254 << 20,
         length,
         path,
+    }
+}
+
+/// A connection by `curl` (pid 4440) of session 1 to a stream socket of a family at an address
+/// and port.
+pub(crate) fn connection(family: u16, address: [u8; 16], port: u16) -> SocketRecord {
+    SocketRecord {
+        header: header(Kind::Socket, Operation::Connect),
+        actor: task(4440, b"curl"),
+        family,
+        kind: 1,
+        port,
+        reserved: 0,
+        address,
+        length: 0,
+        device: 0,
+        path: [b'?'; PATH_BUFFER],
+    }
+}
+
+/// A connection to a Unix socket on the device 254:0; `path` is from the leaf up.
+pub(crate) fn unix_connection(path: &[u8]) -> SocketRecord {
+    let (path, length) = leaf_first(path);
+    SocketRecord {
+        length,
+        device: 254 << 20,
+        path,
+        ..connection(1, [0; 16], 0)
+    }
+}
+
+/// The use of a facility by `date` (pid 4460) of session 1.
+pub(crate) fn use_of(facility: Facility, capability: u32) -> MachineRecord {
+    MachineRecord {
+        header: Header {
+            detail: facility as u8,
+            ..header(Kind::Machine, Operation::Machine)
+        },
+        actor: task(4460, b"date"),
+        capability,
+        number: NO_NUMBER,
     }
 }
 

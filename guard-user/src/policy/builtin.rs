@@ -30,7 +30,7 @@ const PLACES: [(&str, &str, &str); 3] = [
     (
         "guard-policies",
         "/etc/guard",
-        "a session must not change the policies that guard it",
+        "a session must not change the policies it is under",
     ),
     (
         "guard-log",
@@ -40,7 +40,7 @@ const PLACES: [(&str, &str, &str); 3] = [
     (
         "guard-state",
         STATE,
-        "a session must not reach or cut off the guard's control socket",
+        "a session must not reach the guard's control socket",
     ),
 ];
 

@@ -270,13 +270,12 @@ impl Reader<'_> {
             let Some(word) = self.word(node, "a facility is a word") else {
                 continue;
             };
-            match Facility::EVERY.iter().find(|one| one.name() == word) {
-                Some(facility) => facilities.push(*facility),
-                None => {
-                    let valid: Vec<_> = Facility::EVERY.iter().map(|one| one.name()).collect();
-                    let near = did_you_mean_or(word, &valid, "the facilities are");
-                    self.mistake(node.span, format!("unknown facility `{word}`{near}"));
-                }
+            if let Some(facility) = Facility::EVERY.iter().find(|one| one.name() == word) {
+                facilities.push(*facility);
+            } else {
+                let valid: Vec<_> = Facility::EVERY.iter().map(|one| one.name()).collect();
+                let near = did_you_mean_or(word, &valid, "the facilities are");
+                self.mistake(node.span, format!("unknown facility `{word}`{near}"));
             }
         }
         facilities

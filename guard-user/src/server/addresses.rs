@@ -1,7 +1,8 @@
 //! The host's own addresses: what a session connects to there is on this machine.
 
+use std::collections::BTreeSet;
 use std::io;
-use std::net::IpAddr;
+use std::net::Ipv6Addr;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Duration;
@@ -18,18 +19,18 @@ use super::core::{Server, log};
 /// How long changes are collected: an interface that comes up gets several addresses.
 const QUIET: Duration = Duration::from_millis(20);
 
-/// The addresses of all interfaces of this network namespace.
-fn addresses() -> io::Result<Vec<IpAddr>> {
+/// The addresses of all interfaces of this network namespace, IPv4 mapped into IPv6.
+fn addresses() -> io::Result<BTreeSet<Ipv6Addr>> {
     let interfaces = nix::ifaddrs::getifaddrs()?;
     Ok(interfaces
-        .filter_map(|interface| internet(&interface.address?))
+        .filter_map(|interface| mapped(&interface.address?))
         .collect())
 }
 
-fn internet(address: &SockaddrStorage) -> Option<IpAddr> {
+fn mapped(address: &SockaddrStorage) -> Option<Ipv6Addr> {
     match address.family()? {
-        AddressFamily::Inet => Some(address.as_sockaddr_in()?.ip().into()),
-        AddressFamily::Inet6 => Some(address.as_sockaddr_in6()?.ip().into()),
+        AddressFamily::Inet => Some(address.as_sockaddr_in()?.ip().to_ipv6_mapped()),
+        AddressFamily::Inet6 => Some(address.as_sockaddr_in6()?.ip()),
         _ => None,
     }
 }
@@ -64,7 +65,7 @@ fn take_all(socket: &OwnedFd) -> io::Result<()> {
 impl Server {
     /// Tells the engine the host's addresses as they are now.
     pub(super) fn set_addresses(&self) -> anyhow::Result<()> {
-        let addresses = addresses()?;
+        let addresses: Vec<[u8; 16]> = addresses()?.iter().map(Ipv6Addr::octets).collect();
         self.with_engine(|engine| engine.set_addresses(&addresses))
     }
 
@@ -101,9 +102,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn this_host_has_its_loopback_address() {
+    fn this_host_has_its_loopback_address_mapped() {
         let addresses = addresses().unwrap();
-        let loopback = std::net::Ipv4Addr::LOCALHOST.into();
+        let loopback = std::net::Ipv4Addr::LOCALHOST.to_ipv6_mapped();
         assert!(addresses.contains(&loopback), "{addresses:?}");
     }
 

@@ -1,7 +1,6 @@
 //! What the server needs of an engine. The kernel's is the one; tests have another, so that
 //! everything around it can be proved without loading a program.
 
-use std::net::IpAddr;
 use std::os::fd::AsRawFd;
 
 use anyhow::Result;
@@ -67,8 +66,8 @@ pub trait Enforcer {
     fn protect(&mut self, pid: u32) -> Result<()>;
     /// Takes that back.
     fn unprotect(&mut self, pid: u32) -> Result<()>;
-    /// Says which addresses are the host's own.
-    fn set_addresses(&mut self, addresses: &[IpAddr]) -> Result<()>;
+    /// Says which addresses are the host's own: IPv6, or IPv4 mapped into it.
+    fn set_addresses(&mut self, addresses: &[[u8; 16]]) -> Result<()>;
     /// The records that the kernel writes.
     fn records(&mut self) -> Result<Box<dyn RecordSource>>;
     /// Takes the engine out of the kernel.

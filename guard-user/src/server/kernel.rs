@@ -1,6 +1,5 @@
 //! The kernel's engine, as the server sees it.
 
-use std::net::IpAddr;
 use std::os::fd::{AsRawFd, RawFd};
 use std::path::Path;
 
@@ -141,7 +140,7 @@ impl Enforcer for Engine {
         Engine::unprotect(self, pid)
     }
 
-    fn set_addresses(&mut self, addresses: &[IpAddr]) -> Result<()> {
+    fn set_addresses(&mut self, addresses: &[[u8; 16]]) -> Result<()> {
         Engine::set_addresses(self, addresses)
     }
 

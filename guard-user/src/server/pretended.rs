@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::future::Future;
 use std::io::{PipeReader, PipeWriter};
-use std::net::IpAddr;
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -31,7 +30,7 @@ pub struct Pretended {
     pub policies: BTreeMap<u32, usize>,
     pub cgroups: BTreeMap<u64, u32>,
     pub facts: BTreeMap<u32, Facts>,
-    pub addresses: Vec<IpAddr>,
+    pub addresses: Vec<[u8; 16]>,
     pub last: u32,
     pub directory: PathBuf,
     pub loses_labels: bool,
@@ -193,7 +192,7 @@ impl Enforcer for Engine {
         Ok(())
     }
 
-    fn set_addresses(&mut self, addresses: &[IpAddr]) -> Result<()> {
+    fn set_addresses(&mut self, addresses: &[[u8; 16]]) -> Result<()> {
         self.0.borrow_mut().addresses = addresses.to_vec();
         Ok(())
     }

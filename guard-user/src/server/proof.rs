@@ -53,7 +53,7 @@ impl Proof {
                     && what.verdict == Verdict::Deny
                     && (by.pid, by.tid, of.pid) == (actor, actor, target)
             }
-            Record::File { .. } => false,
+            Record::File { .. } | Record::Socket { .. } | Record::Machine { .. } => false,
             Record::Executable { .. } | Record::Ended { .. } => return None,
         };
         Some(if is_it { Self::Seen } else { Self::Missed })

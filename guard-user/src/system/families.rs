@@ -1,4 +1,4 @@
-//! Families of sockets by name and number (`AF_…`, `linux/socket.h`).
+//! Families and types of sockets by name and number (`AF_…`, `SOCK_…`, socket(2)).
 
 /// The families that events and policies call by a name.
 const NAMES: [(u16, &str); 17] = [
@@ -56,6 +56,19 @@ pub fn others() -> impl Iterator<Item = &'static str> {
         .map(|(_, name)| *name)
 }
 
+/// What a type of sockets is called; its number where it has no name.
+#[must_use]
+pub fn socktype(number: u16) -> String {
+    match number {
+        1 => "stream".to_owned(),
+        2 => "dgram".to_owned(),
+        3 => "raw".to_owned(),
+        4 => "rdm".to_owned(),
+        5 => "seqpacket".to_owned(),
+        _ => number.to_string(),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,6 +97,20 @@ mod tests {
         }
         assert_eq!(number("smc"), Some(43));
         assert_eq!(number("AF_UNIX"), None);
+    }
+
+    #[test]
+    fn types_have_the_kernels_numbers() {
+        for (number, expected) in [
+            (libc::SOCK_STREAM, "stream"),
+            (libc::SOCK_DGRAM, "dgram"),
+            (libc::SOCK_RAW, "raw"),
+            (libc::SOCK_RDM, "rdm"),
+            (libc::SOCK_SEQPACKET, "seqpacket"),
+        ] {
+            assert_eq!(socktype(number as u16), expected);
+        }
+        assert_eq!(socktype(10), "10");
     }
 
     #[test]

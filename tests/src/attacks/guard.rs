@@ -7,8 +7,12 @@ use std::fmt::Display;
 
 use anyhow::{Context as _, ensure};
 use nix::errno::Errno;
-use nix::libc::{SIGKILL, SIGSTOP, SIGTERM};
+use nix::libc::{self, O_CREAT, O_RDWR, O_WRONLY, SIGKILL, SIGSTOP, SIGTERM};
+use nix::libc::{SYS_chmod, SYS_chown, SYS_ioprio_set, SYS_link, SYS_mkdir, SYS_mount};
+use nix::libc::{SYS_prlimit64, SYS_sched_setscheduler, SYS_setpriority, SYS_setxattr};
+use nix::libc::{SYS_symlink, SYS_truncate};
 
+use super::threats::scene::{Script, does, open as opens, string, words32, words64, write};
 use crate::context::Context;
 use crate::support::agent::{AGENT, Agent};
 use crate::support::cases::Cases;
@@ -20,10 +24,14 @@ const OPEN: &str = "\
 version: 1
 rules:
   - name: anything
-    allow: [signal, trace, inspect]
+    allow: [signal, trace, inspect, limit]
   - name: any-file
-    allow: [delete]
+    allow: [delete, overwrite, attributes, create, mount]
     on: [\"/**\"]
+  - name: any-service
+    allow: [connect]
+  - name: the-machine
+    allow: [machine]
 ";
 
 const CONTROL: &str = "/run/guard/control.sock";
@@ -40,6 +48,20 @@ pub fn protects_itself(_: &mut Context) -> anyhow::Result<()> {
         guarded.succeed("attach", &[&victim.pid])?;
         guarded.succeed("kill", &[&victim.pid, &SIGKILL])?;
         ensure!(victim::shows(victim.pid, Effect::Dies), "it lives");
+        Ok(())
+    });
+    cases.run("the policy allows limits and changes", || {
+        let victim = Victim::spawn(Kind::Plain, AGENT)?;
+        ensure!(
+            limits(&mut guarded, victim.pid).is_err(),
+            "it refuses limits"
+        );
+        fs::write("/srv/anything", "kept")?;
+        let truncate = does(SYS_truncate, &[&string("/srv/anything"), &0]);
+        ensure!(
+            refused(&mut guarded, truncate).is_err(),
+            "it refuses changes"
+        );
         Ok(())
     });
     cases.run("the policy allows deletion", || {
@@ -77,6 +99,7 @@ pub fn protects_itself(_: &mut Context) -> anyhow::Result<()> {
             );
             Ok(())
         });
+        cases.run(format_args!("{who}: limits"), || limits(&mut guarded, pid));
         cases.run(format_args!("{who}: the event"), || {
             let event = guard::wait_for_event("open", |event| event["target"]["pid"] == pid)?;
             ensure!(event["reason"] == "guard-process", "{event}");
@@ -125,7 +148,31 @@ pub fn protects_itself(_: &mut Context) -> anyhow::Result<()> {
             fs::write(beside, "")?;
             guarded.refused("rename", &[&beside, &path])?;
             ensure!(Path::new(path).exists(), "it is gone");
+            change(&mut guarded, path)
+        });
+    }
+    for place in ["/etc/guard", "/var/log/guard", "/run/guard"] {
+        cases.run(format_args!("something new in {place}"), || {
+            let path = format!("{place}/new");
+            for script in [
+                opens(&path, O_CREAT | O_WRONLY),
+                does(SYS_mkdir, &[&string(&path), &0o755]),
+                does(SYS_symlink, &[&string("/tmp/x"), &string(&path)]),
+            ] {
+                refused(&mut guarded, script)?;
+            }
+            ensure!(fs::symlink_metadata(&path).is_err(), "it is there");
             Ok(())
+        });
+        cases.run(format_args!("a mount over {place}"), || {
+            let none = string("");
+            refused(
+                &mut guarded,
+                does(
+                    SYS_mount,
+                    &[&string("x"), &string(place), &string("tmpfs"), &0, &none],
+                ),
+            )
         });
     }
     for path in [
@@ -185,6 +232,103 @@ pub fn protects_itself(_: &mut Context) -> anyhow::Result<()> {
         Ok(())
     });
     cases.finish()
+}
+
+/// A script that has to be refused.
+fn refused(agent: &mut Agent, script: Script) -> anyhow::Result<()> {
+    let result = script.scene().make(agent)?;
+    ensure!(
+        matches!(result, Err(Errno::EPERM | Errno::EACCES)),
+        "it was told {result:?}"
+    );
+    Ok(())
+}
+
+/// Every way to starve a process.
+fn limits(agent: &mut Agent, pid: i32) -> anyhow::Result<()> {
+    let process = format!("/proc/{pid}");
+    for script in [
+        does(
+            SYS_prlimit64,
+            &[&pid, &libc::RLIMIT_NOFILE, &words64(&[1, 1]), &0],
+        ),
+        does(SYS_setpriority, &[&0, &pid, &19]),
+        does(
+            SYS_sched_setscheduler,
+            &[&pid, &libc::SCHED_IDLE, &words32(&[0])],
+        ),
+        does(SYS_ioprio_set, &[&1, &pid, &(3 << 13)]),
+        write(format_args!("{process}/oom_score_adj"), "1000"),
+        write(format_args!("{process}/coredump_filter"), "0"),
+    ] {
+        refused(agent, script)?;
+    }
+    Ok(())
+}
+
+/// Every way to change a file that stays where it is.
+fn change(agent: &mut Agent, path: &str) -> anyhow::Result<()> {
+    let before = look(path)?;
+    let to = "/tmp/linked";
+    for script in [
+        does(SYS_truncate, &[&string(path), &0]),
+        does(SYS_chmod, &[&string(path), &0o777]),
+        does(SYS_chown, &[&string(path), &1000, &1000]),
+        does(
+            SYS_setxattr,
+            &[&string(path), &string("trusted.x"), &string("x"), &1, &0],
+        ),
+        does(SYS_link, &[&string(path), &string(to)]),
+        does(
+            SYS_mount,
+            &[
+                &string("/etc/passwd"),
+                &string(path),
+                &string(""),
+                &libc::MS_BIND,
+                &string(""),
+            ],
+        ),
+    ] {
+        // A socket cannot be truncated, nor can it be opened.
+        let is_socket = path == CONTROL;
+        let result = script.scene().make(agent)?;
+        ensure!(
+            matches!(result, Err(Errno::EPERM | Errno::EACCES))
+                || is_socket && result == Err(Errno::EINVAL),
+            "it was told {result:?}"
+        );
+    }
+    if path != CONTROL {
+        for script in [opens(path, O_WRONLY), write(path, "x"), opens(path, O_RDWR)] {
+            // What runs cannot be written by anybody.
+            let result = script.scene().make(agent)?;
+            ensure!(
+                matches!(result, Err(Errno::EPERM | Errno::EACCES | Errno::ETXTBSY)),
+                "it was told {result:?}"
+            );
+        }
+    }
+    let after = look(path)?;
+    ensure!(before.0 == after.0, "its mode or owner are others");
+    // The log grows by what is tried.
+    let grows = path.starts_with("/var/log");
+    ensure!(
+        if grows {
+            after.1 >= before.1
+        } else {
+            after.1 == before.1
+        },
+        "its length is another"
+    );
+    Ok(())
+}
+
+/// Mode and owner of a file, and its length.
+fn look(path: &str) -> anyhow::Result<((u32, u32), u64)> {
+    use std::os::unix::fs::MetadataExt as _;
+    let metadata = fs::metadata(path)?;
+    Ok(((metadata.mode(), metadata.uid()), metadata.len()))
 }
 
 /// The files below the pin directory.

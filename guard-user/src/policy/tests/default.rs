@@ -54,12 +54,12 @@ fn what_is_opened_and_what_stays_closed() {
             "/run/user/1000/systemd/transient/a",
             "deny startup-files",
         ),
-        (ROOT, "/etc/cron.d/x", "deny system-startup-files"),
+        (ROOT, "/etc/cron.d/x", "deny system-startup"),
         (ROOT, "/etc/passwd", "deny"),
         (
             UNKNOWN,
             "/etc/systemd/system/x.service",
-            "deny system-startup-files",
+            "deny system-startup",
         ),
     ] {
         for operation in every {
@@ -84,14 +84,8 @@ fn what_is_opened_and_what_stays_closed() {
     for path in ["/alice/.zshenv", "/alice/.config/systemd", "/alice/.ssh/rc"] {
         assert_eq!(create(HOME, path), "deny startup-files", "{path}");
     }
-    assert_eq!(
-        create(ROOT, "/etc/ld.so.preload"),
-        "deny system-startup-files"
-    );
-    assert_eq!(
-        create(ROOT, "/etc/cron.daily/x"),
-        "deny system-startup-files"
-    );
+    assert_eq!(create(ROOT, "/etc/ld.so.preload"), "deny system-startup");
+    assert_eq!(create(ROOT, "/etc/cron.daily/x"), "deny system-startup");
     assert_eq!(create(HOME, "/alice/.claude/hooks/x"), "deny agent-hooks");
 }
 

@@ -255,6 +255,6 @@ fn the_engine_knows_the_session_s_terminal_and_the_host_s_addresses() {
     let device = nix::sys::stat::fstat(&pty.slave).unwrap().st_rdev;
     let minor = nix::sys::stat::minor(device) as u32;
     assert_eq!(terminals, [136 << 20 | minor]);
-    let loopback = std::net::Ipv4Addr::LOCALHOST.into();
+    let loopback = std::net::Ipv4Addr::LOCALHOST.to_ipv6_mapped().octets();
     assert!(engine.addresses.contains(&loopback));
 }

@@ -216,8 +216,8 @@ pub const ROWS: &[Row] = &[
     both("H10", "somebody's tmux", |_| {
         service("/tmp/tmux-1000/default")
     }),
-    both("J12", "somebody's ssh-agent", |_| {
-        service("/tmp/ssh-harm/agent.1")
+    both("J12", "somebody's connection of ssh", |_| {
+        service("/srv/victim/control-master")
     }),
     both("J14", "snapd", |_| service("/run/snapd.socket")),
     both("J23", "a service that speaks varlink", |_| {
@@ -313,18 +313,17 @@ pub const ROWS: &[Row] = &[
             .then(RING, &[&RING_CONNECT, &"$1", &16, &bytes(&address), &0, &0]);
         Ok(meets(waiting, script))
     }),
-    both("J15", "UDP", |_| {
+    both("J15", "the daemon of iSCSI", |_| {
+        let name = "@ISCSIADM_ABSTRACT_NAMESPACE";
+        let waiting = Waiting::at(&unix(name), STREAM)?;
+        Ok(meets(waiting, connect(&unix(name), STREAM, 0)))
+    }),
+    both("J15", "datagrams, as for looking up names", |_| {
         let address = inet([127, 0, 0, 1], fresh_port());
         let waiting = Waiting::at(&address, DATAGRAM)?;
         Ok(meets(waiting, datagram(&address)))
-    }),
-    both("J15", "UDP that is connected", |_| {
-        let address = inet([127, 0, 0, 1], fresh_port());
-        let waiting = Waiting::at(&address, DATAGRAM)?;
-        let script =
-            connect(&address, DATAGRAM, 0).then(libc::SYS_write, &[&"$1", &string("x"), &1]);
-        Ok(meets(waiting, script))
-    }),
+    })
+    .twin(),
     both("J8", "a Unix socket of its own", |s| {
         Ok(own(&unix(&own_path(s)?), STREAM))
     })
