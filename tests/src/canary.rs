@@ -104,6 +104,17 @@ impl Tail {
         Ok(Self { child, lines })
     }
 
+    /// Waits until it follows: until what is refused now shows.
+    fn wait_until_it_follows(&self, agent: &mut Agent) -> anyhow::Result<()> {
+        let follows = until(DEADLINE, || {
+            let _ = agent.attack("kill", &[&std::process::id(), &SIGKILL]);
+            std::thread::sleep(Duration::from_millis(300));
+            self.lines.lock().is_ok_and(|lines| !lines.is_empty())
+        });
+        ensure!(follows, "guard tail shows nothing");
+        Ok(())
+    }
+
     fn wait_for(&self, parts: &[&str]) -> anyhow::Result<()> {
         let text = || {
             let lines = self.lines.lock();
@@ -137,6 +148,7 @@ fn switched_off(_: &mut Context) -> anyhow::Result<()> {
     let mut agent = Agent::guarded("lively", 0)?;
     let mut user = Agent::guarded("other", AGENT)?;
     let tail = Tail::start()?;
+    tail.wait_until_it_follows(&mut agent)?;
     agent.refused("kill", &[&victim.pid, &SIGKILL])?;
     let (first, second) = (cgroup("lively")?, cgroup("other")?);
     if !switch_off()? {
@@ -194,16 +206,18 @@ fn frozen_is_stopped(_: &mut Context) -> anyhow::Result<()> {
 
 fn unpinned(_: &mut Context) -> anyhow::Result<()> {
     let _server = Server::start()?;
-    let agent = Agent::guarded("unpinned", 0)?;
+    let mut agent = Agent::guarded("unpinned", 0)?;
     let cgroup = cgroup("unpinned")?;
     let tail = Tail::start()?;
+    tail.wait_until_it_follows(&mut agent)?;
     for entry in fs::read_dir(guard::PINS)?.flatten() {
         fs::remove_dir_all(entry.path())?;
     }
     wait_for(&cgroup, true)?;
     tail.wait_for(&["\"error\"", "frozen", "removed the programs"])?;
-    // It can't be thawed without programs; what is left is to end it.
-    guard::kill(agent.pid)?;
+    // It can't go on without programs; what is left is to end it.
+    guard::guard(&["stop", "unpinned"])?.ensure_status(0)?;
+    ensure!(process::state(agent.pid).is_none(), "its process goes on");
     Ok(())
 }
 

@@ -39,7 +39,7 @@ pub const TESTS: &[Test] = &[
 ];
 
 /// How long an emulated processor may take for what a real one does at once.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// `guard run` of a shell under a policy.
 fn under(policy: &str, name: &str, script: &str) -> anyhow::Result<Ran> {

@@ -25,7 +25,7 @@ struct Attempt {
     /// What the system call fails with when the hook refuses.
     refusal: Errno,
     /// Tries it. Errors that come from behind the hook are successes here.
-    attempt: fn(&Prey) -> Result<(), Errno>,
+    make: fn(&Prey) -> Result<(), Errno>,
 }
 
 macro_rules! attempts {
@@ -35,7 +35,7 @@ macro_rules! attempts {
             family: $family,
             hook: $hook,
             refusal: Errno::$refusal,
-            attempt: $attempt,
+            make: $attempt,
         }),*];
     };
 }
@@ -107,7 +107,7 @@ impl Prey {
     pub fn try_all(&self) -> Vec<(String, Outcome)> {
         attached()
             .map(|attempt| {
-                let outcome = match (attempt.attempt)(self) {
+                let outcome = match (attempt.make)(self) {
                     Ok(()) => Outcome::Through,
                     Err(error) if error == attempt.refusal => Outcome::Refused,
                     Err(error) => Outcome::Unclear(error as i32),
@@ -291,7 +291,12 @@ fn perf() -> Result<(), Errno> {
             CLOSE_ON_EXEC,
         )
     };
-    let descriptor = Errno::result(result)?;
+    // Where `kernel.perf_event_paranoid` says so, CAP_PERFMON is asked for first, and `capable`
+    // refuses that.
+    let descriptor = Errno::result(result).map_err(|error| match error {
+        Errno::EACCES => Errno::EPERM,
+        other => other,
+    })?;
     // SAFETY: the call has just made it, and nobody else knows it.
     unsafe { libc::close(descriptor as i32) };
     Ok(())
@@ -314,7 +319,7 @@ mod tests {
             for name in ["overwrite", "attributes", "create", "connect", "limit"] {
                 let _socket = prey.prepare().unwrap();
                 let attempt = ATTEMPTS.iter().find(|attempt| attempt.family == name);
-                assert_eq!((attempt.unwrap().attempt)(&prey), Ok(()), "{name}");
+                assert_eq!((attempt.unwrap().make)(&prey), Ok(()), "{name}");
             }
         }
     }

@@ -49,7 +49,7 @@ pub(super) struct Canary {
     answers: pipe::Receiver,
     prey: Prey,
     /// Where it tries to connect to.
-    _socket: UnixListener,
+    socket: UnixListener,
 }
 
 /// What the next server has to clear away when this one dies.
@@ -135,7 +135,7 @@ impl Server {
             match outcomes.unwrap_or_else(|_| bail!("it does not answer")) {
                 Ok(outcomes) => {
                     if outcomes.iter().any(|(_, what)| *what != Outcome::Refused) {
-                        living._socket = living.prey.prepare().context("the canary's files")?;
+                        living.socket = living.prey.prepare().context("the canary's files")?;
                     }
                     return Ok(outcomes);
                 }
@@ -197,7 +197,7 @@ impl Server {
             ask: pipe::Sender::from_owned_fd(OwnedFd::from(ask))?,
             answers: pipe::Receiver::from_owned_fd(OwnedFd::from(answers))?,
             prey,
-            _socket: socket,
+            socket,
         })
     }
 

@@ -123,7 +123,13 @@ impl Server {
                 message: "The server is leaving.".to_owned(),
             });
         }
-        if let Some(session) = self.session_of(peer.pid)? {
+        let session = match self.session_of(peer.pid) {
+            // Whoever has taken the programs out of the kernel has to be able to end what they
+            // guarded, and no label is worth anything any more.
+            Err(_) if self.is_frozen.get() => None,
+            session => session?,
+        };
+        if let Some(session) = session {
             return Err(Refused::usage(format!(
                 "This is session {session} of guard, and guard can't be used from inside a \
                  session. Type the command in a shell outside."

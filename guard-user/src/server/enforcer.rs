@@ -60,8 +60,8 @@ pub trait Enforcer {
     fn session_of(&self, pid: u32) -> Result<Option<u32>>;
     /// The processes of a session, wherever they have gone.
     fn members(&self, session: u32) -> Result<Vec<u32>>;
-    /// Gives up tasks of a session whose ends were not counted, if it has no process any more.
-    fn forget_lost_tasks(&mut self, session: u32) -> Result<bool>;
+    /// Gives up tasks whose ends were not counted, of a session that has no process any more.
+    fn forget_lost_tasks(&mut self, session: u32) -> Result<()>;
     /// Makes a process one of guard's own, out of reach for every session.
     fn protect(&mut self, pid: u32) -> Result<()>;
     /// Takes that back.

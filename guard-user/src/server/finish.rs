@@ -242,7 +242,10 @@ impl Server {
             .with_engine(|engine| engine.members(id))
             .unwrap_or_else(|error| {
                 log(&sentence(&format!("{error:#}")));
-                Vec::new()
+                // Those of which it is known without the engine.
+                let inner = self.inner.borrow();
+                let session = inner.sessions.get(&id);
+                session.map_or_else(Vec::new, |session| session.state.cgroup.processes())
             });
         living(Path::new("/proc"), &members)
     }

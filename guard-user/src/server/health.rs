@@ -258,10 +258,10 @@ impl Server {
             inner.sessions.get(&id).and_then(|session| session.unseen)
         };
         let Some(looks) = looks else { return };
-        let members = self.with_engine(|engine| engine.members(id));
-        let looks = match members {
-            Ok(members) if members.is_empty() => looks + 1,
-            _ => 0,
+        let looks = if self.living(id).is_empty() {
+            looks + 1
+        } else {
+            0
         };
         if let Some(session) = self.inner.borrow_mut().sessions.get_mut(&id) {
             session.unseen = Some(looks);
@@ -278,20 +278,20 @@ impl Server {
 mod tests {
     use super::*;
 
-    fn outcomes(outcomes: &[(&str, Outcome)]) -> anyhow::Result<Outcomes> {
+    fn outcomes(outcomes: &[(&str, Outcome)]) -> Outcomes {
         let named = outcomes.iter();
-        Ok(named
+        named
             .map(|(family, outcome)| ((*family).to_owned(), *outcome))
-            .collect())
+            .collect()
     }
 
     #[test]
     fn one_that_goes_through_is_enough() {
-        let health = Health::of(outcomes(&[
+        let health = Health::of(Ok(outcomes(&[
             ("signal", Outcome::Refused),
             ("delete", Outcome::Through),
             ("trace", Outcome::Unclear(2)),
-        ]));
+        ])));
         assert!(health.is_broken());
         assert!(health.alarm().unwrap().contains("(delete)"), "{health:?}");
         assert_eq!(health.proved(), [""; 0]);
@@ -300,10 +300,10 @@ mod tests {
     #[test]
     fn what_could_not_be_tried_is_no_proof_and_freezes_nobody() {
         for result in [
-            outcomes(&[
+            Ok(outcomes(&[
                 ("signal", Outcome::Refused),
                 ("delete", Outcome::Unclear(2)),
-            ]),
+            ])),
             Err(anyhow::anyhow!("it does not answer")),
         ] {
             let health = Health::of(result);
@@ -312,7 +312,7 @@ mod tests {
                 "{health:?}"
             );
         }
-        let health = Health::of(outcomes(&[("signal", Outcome::Refused)]));
+        let health = Health::of(Ok(outcomes(&[("signal", Outcome::Refused)])));
         assert_eq!(health.alarm(), None);
         assert_eq!(health.proved(), ["signal"]);
     }

@@ -128,7 +128,7 @@ impl Enforcer for Engine {
             .collect())
     }
 
-    fn forget_lost_tasks(&mut self, session: u32) -> Result<bool> {
+    fn forget_lost_tasks(&mut self, session: u32) -> Result<()> {
         Engine::forget_lost_tasks(self, session)
     }
 

@@ -181,8 +181,8 @@ impl Enforcer for Engine {
         Ok(self.0.borrow().members(session))
     }
 
-    fn forget_lost_tasks(&mut self, _: u32) -> Result<bool> {
-        Ok(false)
+    fn forget_lost_tasks(&mut self, _: u32) -> Result<()> {
+        Ok(())
     }
 
     fn protect(&mut self, _: u32) -> Result<()> {

@@ -85,7 +85,11 @@ pub(super) fn take(bytes: &[u8], sessions: &mut BTreeMap<u32, Session>) -> Optio
         return None;
     }
     let record = Record::decode(bytes).ok()?;
-    let (Record::Process { what, .. } | Record::File { what, .. }) = &record else {
+    let (Record::Process { what, .. }
+    | Record::File { what, .. }
+    | Record::Socket { what, .. }
+    | Record::Machine { what, .. }) = &record
+    else {
         return None;
     };
     let state = &mut sessions.get_mut(&what.session)?.state;

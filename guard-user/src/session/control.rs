@@ -82,7 +82,7 @@ fn settings(numbers: &Numbers) -> Vec<Setting> {
 
 /// Sets a cgroup's limits.
 pub fn limit(directory: &Path, numbers: &Numbers) -> Vec<String> {
-    shortfalls(directory, numbers, |file, value| write(file, value))
+    shortfalls(directory, numbers, write)
 }
 
 /// What of these limits a cgroup does not have, whose limits somebody else has set.

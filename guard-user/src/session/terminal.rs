@@ -40,13 +40,10 @@ mod tests {
 
     #[test]
     fn numbers_are_those_of_the_kernel() {
-        // pts/3, pts/300 and ttyS1.
-        assert_eq!(decoded(136 << 8 | 3), 136 << 20 | 3);
-        assert_eq!(
-            decoded(136 << 8 | (300 & 0xff) | (300 & !0xff) << 12),
-            136 << 20 | 300
-        );
-        assert_eq!(decoded(4 << 8 | 65), 4 << 20 | 65);
+        // pts/3, pts/300 (0x12c) and ttyS1, as stat(2) shows them.
+        assert_eq!(decoded(0x0000_8803), 136 << 20 | 3);
+        assert_eq!(decoded(0x0010_882c), 136 << 20 | 300);
+        assert_eq!(decoded(0x0000_0441), 4 << 20 | 65);
     }
 
     #[test]
