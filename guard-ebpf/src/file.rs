@@ -9,7 +9,7 @@ use guard_ebpf::decision::Candidates;
 use guard_ebpf::operation::{Facility, Operation, Reason};
 use guard_ebpf::policy::{Policy, Selector};
 use guard_ebpf::record::{FLAG_DIRECTORY, Kind};
-use guard_ebpf::session::{Mark, place as place_of};
+use guard_ebpf::session::{GUARD, Mark, place as place_of};
 
 use crate::access::{Dentry, Inode, S_IFBLK, S_IFCHR, SuperBlock, Task, forget};
 use crate::judge::{self, Act, Outcome};
@@ -30,6 +30,8 @@ const TREE: Region = 0;
 const OWN: Region = 1;
 /// Where the engine is pinned.
 const PIN: Region = 2;
+/// It shows one of the guard's processes.
+const KEEPER: Region = 3;
 
 /// The magic numbers of file systems (`linux/magic.h` and the file systems' own sources).
 mod magic {
@@ -140,10 +142,10 @@ pub fn device_region(inode: Inode, session: u32) -> Region {
     }
 }
 
-/// Whether a file of procfs shows a process of the session's.
+/// The session whose process a file of procfs shows, or [`GUARD`]; 0 for none.
 #[inline(always)]
-fn shows_own(inode: Inode, session: u32) -> bool {
-    mark_of(inode).is_some_and(|mark| mark.process == session)
+fn shown(inode: Inode) -> u32 {
+    mark_of(inode).map_or(0, |mark| mark.process)
 }
 
 /// The region of a file by its file system.
@@ -152,18 +154,16 @@ fn region(file_system: SuperBlock, inode: Option<Inode>, leaf: Dentry, session: 
     match file_system.magic() {
         magic::BPF => PIN,
         magic::PROC => match inode {
-            Some(inode) if inode.process() != 0 => {
-                if shows_memory(leaf) {
-                    // Opening it is tracing, and judged as that.
-                    OWN
-                } else if !shows_own(inode, session) {
-                    Facility::Processes.detail()
-                } else if is_preference(leaf) && Task::current().euid() == 0 {
+            Some(inode) if inode.process() != 0 => match shown(inode) {
+                // Opening it is tracing, and judged as that.
+                _ if shows_memory(leaf) => OWN,
+                GUARD => KEEPER,
+                owner if owner != session => Facility::Processes.detail(),
+                _ if is_preference(leaf) && Task::current().euid() == 0 => {
                     Facility::Priority.detail()
-                } else {
-                    OWN
                 }
-            }
+                _ => OWN,
+            },
             // In a user namespace of its own an ordinary user may set what belongs to that: its
             // own network. All else is root's, by the files' modes.
             _ if Task::current().is_confined() => OWN,
@@ -241,13 +241,14 @@ fn in_region(act: Act, region: Region, inode: Option<Inode>, target: Dentry) -> 
     if region == OWN {
         return 0;
     }
-    if region > PIN {
+    if region > KEEPER {
         act.operation = Operation::Machine as u32;
         act.detail = region;
     }
     let (outcome, policy) = match judge::policy_of(act.session) {
         None => (Outcome::deny(Reason::Error), 0),
         Some((policy, _)) if region == PIN => (Outcome::deny(Reason::GuardPin), policy.id),
+        Some((policy, _)) if region == KEEPER => (Outcome::deny(Reason::GuardProcess), policy.id),
         Some((policy, slot)) => {
             let outcome = decide(policy, slot, act, free, target);
             let own = match inode {

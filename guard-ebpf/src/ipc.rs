@@ -3,7 +3,8 @@
 //! - `…_alloc_security`, `…_free_security`: remember what a session made. They refuse nothing; an
 //!   object that could not be remembered is not the session's own.
 //! - `…ctl`: judge removing an object and changing its owner, and setting semaphores.
-//! - `ipc_permission`: judges attaching, posting and receiving with the right to write.
+//! - `ipc_permission`: judges attaching and posting with the right to write.
+//! - `msg_queue_msgrcv`: judges receiving, which takes the message away.
 
 use aya_ebpf::macros::lsm;
 use aya_ebpf::programs::LsmContext;
@@ -131,6 +132,18 @@ pub fn msg_queue_free_security(context: LsmContext) -> i32 {
 #[lsm(hook = "msg_queue_msgctl")]
 pub fn msg_queue_msgctl(context: LsmContext) -> i32 {
     control(&context, ProgramId::msg_queue_msgctl)
+}
+
+/// Judges taking messages from queues.
+#[lsm(hook = "msg_queue_msgrcv")]
+pub fn msg_queue_msgrcv(context: LsmContext) -> i32 {
+    match session_of(Task::current()) {
+        0 => 0,
+        session => {
+            let queue = Arguments::of(&context, ProgramId::msg_queue_msgrcv).get(0);
+            judge_object(session, IpcObject::from_argument(queue))
+        }
+    }
 }
 
 /// Judges writing to objects.

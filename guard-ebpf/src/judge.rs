@@ -94,7 +94,7 @@ pub fn start(policy: &Policy, slot: u32, file_system: SuperBlock) -> Start {
 
 /// Whether a process is one of the guard's own.
 #[inline(always)]
-fn is_guard(process: Task) -> bool {
+pub fn is_guard(process: Task) -> bool {
     // SAFETY: a stale entry only ever protects too much.
     unsafe { GUARDS.get(process.pid()) }.is_some_and(|&ticks| ticks == process.start() / TICK)
 }

@@ -180,6 +180,7 @@ programs! {
     file_permission: Lsm "file_permission" ("file", "mask"), "judges writing through descriptors that were open before";
     file_receive: Lsm "file_receive" ("file"), "judges devices that are received as descriptors";
     file_lock: Lsm "file_lock" ("file", "cmd"), "judges locks that shut others out";
+    file_fcntl: Lsm "file_fcntl" ("file", "cmd", "arg"), "judges leases, which hold others up";
     mmap_file: Lsm "mmap_file" ("file", "flags"), "judges shared mappings that can be written";
     file_ioctl: Lsm "file_ioctl" ("file", "cmd", "arg"), "judges commands to files, terminals and file systems";
     file_ioctl_compat: Lsm ? true "file_ioctl_compat" ("file", "cmd", "arg"), "judges the same commands of 32-bit programs";
@@ -213,6 +214,7 @@ programs! {
     msg_queue_alloc_security: Lsm "msg_queue_alloc_security" ("perm"), "marks a session's queues as its own";
     msg_queue_free_security: Lsm "msg_queue_free_security" ("perm"), "forgets queues";
     msg_queue_msgctl: Lsm "msg_queue_msgctl" ("perm", "cmd"), "judges the removal of queues";
+    msg_queue_msgrcv: Lsm "msg_queue_msgrcv" ("perm"), "judges taking messages from queues";
     ipc_permission: Lsm "ipc_permission" ("ipcp", "flag"), "judges writing to System V IPC objects";
     tasks: TaskIterator "task" (), "tells the user side which process belongs to which session";
 }

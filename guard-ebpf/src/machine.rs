@@ -13,7 +13,7 @@ use aya_ebpf::programs::LsmContext;
 use guard_ebpf::kernel::ProgramId;
 use guard_ebpf::operation::Facility;
 use guard_ebpf::record::NO_NUMBER;
-use guard_ebpf::session::Mark;
+use guard_ebpf::session::{GUARD, Mark};
 
 use crate::access::{Arguments, Inode, Task, UserNamespace};
 use crate::identity::session_of;
@@ -126,10 +126,12 @@ pub fn syslog(context: LsmContext) -> i32 {
 #[lsm(hook = "task_to_inode")]
 pub fn task_to_inode(context: LsmContext) -> i32 {
     let arguments = Arguments::of(&context, ProgramId::task_to_inode);
-    let session = session_of(Task::from_argument(arguments.get(0)));
-    if session == 0 {
-        return 0;
-    }
+    let task = Task::from_argument(arguments.get(0));
+    let session = match session_of(task) {
+        0 if judge::is_guard(task.leader()) => GUARD,
+        0 => return 0,
+        session => session,
+    };
     let mut mark = Mark::default();
     if let Some(mark) = INODES.get_or_insert(Inode::from_argument(arguments.get(1)), &mut mark) {
         mark.process = session;

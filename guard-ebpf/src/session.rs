@@ -62,13 +62,16 @@ pub struct Facts {
     pub reserved: u32,
 }
 
+/// In place of a session: the process is one of the guard's own.
+pub const GUARD: u32 = u32::MAX;
+
 /// What is known of an inode (`INODES`, inode storage).
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Mark {
     /// The session that made the file, whose own it is; 0 for none.
     pub owner: u32,
-    /// For files in `/proc/PID`: the session of the process; 0 for none.
+    /// For files in `/proc/PID`: the session of the process, or [`GUARD`]; 0 for none.
     pub process: u32,
     /// The session that was started with the file as its standard output or error; 0 for none.
     /// It may write through that descriptor, and not open the file for writing.

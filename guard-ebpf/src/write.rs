@@ -9,6 +9,7 @@
 //!   through them later comes to no hook.
 //! - `file_receive`: judges devices that arrive as descriptors; files are judged when they are
 //!   written.
+//! - `file_fcntl`: judges leases: who opens the file then waits for the session to give them up.
 //! - `file_lock`: judges locks that shut others out: a descriptor for reading is enough for one.
 
 use aya_ebpf::macros::lsm;
@@ -184,6 +185,23 @@ pub fn file_lock(context: LsmContext) -> i32 {
     }
     let arguments = Arguments::of(&context, ProgramId::file_lock);
     if arguments.get(1) as u32 != WRITE_LOCK {
+        return 0;
+    }
+    judge_descriptor(session, File::from_argument(arguments.get(0)))
+}
+
+/// Judges leases.
+#[lsm(hook = "file_fcntl")]
+pub fn file_fcntl(context: LsmContext) -> i32 {
+    /// `F_SETLEASE`, and `F_UNLCK`, which gives one up.
+    const SET_LEASE: u32 = 1024;
+    const UNLOCK: u32 = 2;
+    let session = session_of(Task::current());
+    if session == 0 {
+        return 0;
+    }
+    let arguments = Arguments::of(&context, ProgramId::file_fcntl);
+    if arguments.get(1) as u32 != SET_LEASE || arguments.get(2) as u32 == UNLOCK {
         return 0;
     }
     judge_descriptor(session, File::from_argument(arguments.get(0)))

@@ -237,8 +237,13 @@ pub fn protects_itself(_: &mut Context) -> anyhow::Result<()> {
 /// A script that has to be refused.
 fn refused(agent: &mut Agent, script: Script) -> anyhow::Result<()> {
     let result = script.scene().make(agent)?;
+    // The kernel has reasons of its own, which come first: a file that is executed can't be
+    // written, and a link doesn't lead to another file system.
     ensure!(
-        matches!(result, Err(Errno::EPERM | Errno::EACCES)),
+        matches!(
+            result,
+            Err(Errno::EPERM | Errno::EACCES | Errno::ETXTBSY | Errno::EXDEV)
+        ),
         "it was told {result:?}"
     );
     Ok(())

@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
@@ -71,12 +72,19 @@ fn one(job: &Job, name: &str) -> anyhow::Result<Outcome> {
 fn clean() {
     process::end_everything();
     remove_below(Path::new("/sys/fs/bpf"), |name| name == "guard");
-    remove_below(Path::new("/sys/fs/bpf/guard"), |name| name.starts_with('v'));
+    remove_below(Path::new("/sys/fs/bpf/guard"), is_whole);
     remove_cgroups(Path::new("/sys/fs/cgroup"));
     // Sessions of the same name would find each other's events.
     for place in ["/run/guard", "/var/log/guard", "/etc/guard"] {
         remove_below(Path::new(place), |_| false);
     }
+}
+
+/// Whether an engine of this name has as many pins as the most that one was seen to have.
+fn is_whole(name: &str) -> bool {
+    static MOST: AtomicUsize = AtomicUsize::new(0);
+    let pins = fs::read_dir(format!("/sys/fs/bpf/guard/{name}")).map_or(0, Iterator::count);
+    name.starts_with('v') && MOST.fetch_max(pins, Ordering::Relaxed) <= pins
 }
 
 /// Removes what lies in a directory, but what is to be kept.

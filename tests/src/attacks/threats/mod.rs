@@ -69,8 +69,9 @@ struct Row {
     who: Who,
     on: On,
     outcome: Outcome,
-    /// The kernels that can do it at all.
+    /// The kernels that can do it at all: from one series on, up to before another.
     from: (u32, u32),
+    before: (u32, u32),
     scene: fn(&mut Stage<'_>) -> anyhow::Result<Scene>,
 }
 
@@ -84,6 +85,7 @@ const fn row(id: &'static str, name: &'static str, who: Who, scene: MakeScene) -
         on: On::Everywhere,
         outcome: Outcome::Refused,
         from: (6, 1),
+        before: (u32::MAX, 0),
         scene,
     }
 }
@@ -107,6 +109,13 @@ impl Row {
     const fn from(self, major: u32, minor: u32) -> Self {
         Self {
             from: (major, minor),
+            ..self
+        }
+    }
+
+    const fn before(self, major: u32, minor: u32) -> Self {
+        Self {
+            before: (major, minor),
             ..self
         }
     }
@@ -142,7 +151,7 @@ impl Row {
             On::Everywhere => true,
             On::Only(wanted) => wanted == kind,
         };
-        who && on && boot.series >= self.from
+        who && on && boot.series >= self.from && boot.series < self.before
     }
 }
 

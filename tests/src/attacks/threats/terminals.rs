@@ -1,4 +1,4 @@
-//! Terminals of others (A17 to A20), and descriptors that somebody outside hands in (H15, H16).
+//! Terminals of others (A19, A20), its own (A17), and descriptors that somebody outside hands in (H15, H16).
 
 use std::fs::{self, File, OpenOptions};
 use std::os::fd::OwnedFd;
@@ -139,24 +139,6 @@ pub const ROWS: &[Row] = &[
             .scene()
             .keep(terminal.process)
             .keep(terminal.master))
-    }),
-    both("A17", "^C through the other end of a terminal", |s| {
-        let terminal = terminal(s)?;
-        let pid = terminal.process.pid;
-        Ok(
-            handed(terminal.master, libc::SYS_write, &[&string("\u{3}"), &1])
-                .shows(move || is_gone(pid))
-                .keep(terminal.process),
-        )
-    }),
-    both("A18", "a signal through the other end of a terminal", |s| {
-        let terminal = terminal(s)?;
-        let pid = terminal.process.pid;
-        Ok(
-            handed(terminal.master, libc::SYS_ioctl, &[&SIGNAL, &libc::SIGQUIT])
-                .shows(move || is_gone(pid))
-                .keep(terminal.process),
-        )
     }),
     both("A17", "a terminal of its own", |_| {
         Ok(open("/dev/ptmx", O_RDWR | O_NOCTTY)
