@@ -96,9 +96,9 @@ fn may_write(session: u32, inode: Inode) -> bool {
     let Some((policy, _)) = judge::policy_of(session) else {
         return false;
     };
-    INODES.get(inode).is_some_and(|mark| {
-        mark.writable == writable(session, policy.id) || mark.given == session
-    })
+    INODES
+        .get(inode)
+        .is_some_and(|mark| mark.writable == writable(session, policy.id) || mark.given == session)
 }
 
 /// Judges what is about to be written through a descriptor.

@@ -59,7 +59,7 @@ fn check(subject: &Subject, file: &str) -> Result<(usize, Vec<String>), Mistake>
 }
 
 /// The session that whoever asks would start.
-fn subject() -> Result<Subject, Failure> {
+pub(super) fn subject() -> Result<Subject, Failure> {
     let uid = nix::unistd::getuid().as_raw().to_string();
     let sudo_uid = std::env::var_os("SUDO_UID").unwrap_or_else(|| uid.into());
     let identity = Identity::choose(None, Some(&sudo_uid), &Host)?;

@@ -12,6 +12,7 @@ mod server;
 mod status;
 mod stop;
 mod tail;
+mod threats;
 
 use std::ffi::OsString;
 
@@ -49,6 +50,7 @@ enum Verb {
     Stop(stop::Arguments),
     Check(check::Arguments),
     Doctor(doctor::Arguments),
+    Threats(threats::Arguments),
     Server(server::Arguments),
     #[command(hide = true)]
     Canary(canary::Arguments),
@@ -77,6 +79,7 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> Exit {
         Verb::Stop(raw) => raw.validate().and_then(stop::Config::run),
         Verb::Check(raw) => check::run(&raw),
         Verb::Doctor(raw) => doctor::run(&raw),
+        Verb::Threats(raw) => threats::run(&raw),
         Verb::Server(raw) => server::run(&raw),
         Verb::Canary(raw) => canary::run(&raw),
         Verb::Generate(raw) => generate::run(raw),

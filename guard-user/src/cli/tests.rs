@@ -32,7 +32,9 @@ fn compare(name: &str, text: &str) {
 #[test]
 fn help_is_as_it_was_read_and_found_good() {
     compare("guard", &help(None));
-    for verb in ["run", "tail", "status", "stop", "check", "doctor", "server"] {
+    for verb in [
+        "run", "tail", "status", "stop", "check", "doctor", "threats", "server",
+    ] {
         compare(verb, &help(Some(verb)));
     }
 }

@@ -289,7 +289,12 @@ fn perf() -> Result<(), Errno> {
             CLOSE_ON_EXEC,
         )
     };
-    let descriptor = Errno::result(result)?;
+    // Where `kernel.perf_event_paranoid` says so, CAP_PERFMON is asked for first, and `capable`
+    // refuses that.
+    let descriptor = Errno::result(result).map_err(|error| match error {
+        Errno::EACCES => Errno::EPERM,
+        other => other,
+    })?;
     // SAFETY: the call has just made it, and nobody else knows it.
     unsafe { libc::close(descriptor as i32) };
     Ok(())

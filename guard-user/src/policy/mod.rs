@@ -7,6 +7,7 @@ mod compile;
 pub mod compiled;
 pub mod diagnostics;
 mod document;
+mod endpoints;
 pub mod environment;
 pub mod evaluate;
 mod expression;

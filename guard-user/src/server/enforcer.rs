@@ -1,7 +1,7 @@
 //! What the server needs of an engine. The kernel's is the one; tests have another, so that
 //! everything around it can be proved without loading a program.
 
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, BorrowedFd};
 
 use anyhow::Result;
 use guard_ebpf::session::{Counters, Facts};
@@ -66,6 +66,8 @@ pub trait Enforcer {
     fn protect(&mut self, pid: u32) -> Result<()>;
     /// Takes that back.
     fn unprotect(&mut self, pid: u32) -> Result<()>;
+    /// Lets a session go on writing to a file that it is started with, through its descriptor.
+    fn give(&self, session: u32, file: BorrowedFd<'_>) -> Result<()>;
     /// Says which addresses are the host's own: IPv6, or IPv4 mapped into it.
     fn set_addresses(&mut self, addresses: &[[u8; 16]]) -> Result<()>;
     /// The records that the kernel writes.

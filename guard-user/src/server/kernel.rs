@@ -1,6 +1,6 @@
 //! The kernel's engine, as the server sees it.
 
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -138,6 +138,10 @@ impl Enforcer for Engine {
 
     fn unprotect(&mut self, pid: u32) -> Result<()> {
         Engine::unprotect(self, pid)
+    }
+
+    fn give(&self, session: u32, file: BorrowedFd<'_>) -> Result<()> {
+        Engine::give(self, session, file)
     }
 
     fn set_addresses(&mut self, addresses: &[[u8; 16]]) -> Result<()> {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use super::compiler::{Compiler, Mistake, Ready, Subject};
 use crate::policy::environment::{Environment, Protected, ThisHost};
-use crate::policy::load::{Loader, Source};
+use crate::policy::load::{Loaded, Loader, Source};
 use crate::system::mounts::Mounts;
 use crate::system::users;
 
@@ -28,8 +28,9 @@ impl Policies {
     }
 }
 
-impl Compiler for Policies {
-    fn compile(&self, subject: &Subject) -> Result<Ready, Mistake> {
+impl Policies {
+    /// What a subject's policies say, and what the kernel gets of it.
+    pub fn load(&self, subject: &Subject) -> Result<Loaded, Mistake> {
         let unread = |error: std::io::Error| Mistake {
             message: format!("The mount table can't be read: {error}."),
             files: Vec::new(),
@@ -54,17 +55,22 @@ impl Compiler for Policies {
             let words = subject.policies.iter();
             words.map(|word| Source::from_argument(word)).collect()
         };
-        match Loader::new(&environment, &host).load(&sources) {
-            Ok(loaded) => Ok(Ready {
-                limits: loaded.ruleset.limits,
-                compiled: loaded.compiled,
-                files: loaded.files,
-                notes: loaded.notes,
-            }),
-            Err(diagnostics) => Err(Mistake {
-                message: diagnostics.to_string(),
-                files: diagnostics.files,
-            }),
-        }
+        let loaded = Loader::new(&environment, &host).load(&sources);
+        loaded.map_err(|diagnostics| Mistake {
+            message: diagnostics.to_string(),
+            files: diagnostics.files,
+        })
+    }
+}
+
+impl Compiler for Policies {
+    fn compile(&self, subject: &Subject) -> Result<Ready, Mistake> {
+        let loaded = self.load(subject)?;
+        Ok(Ready {
+            limits: loaded.ruleset.limits,
+            compiled: loaded.compiled,
+            files: loaded.files,
+            notes: loaded.notes,
+        })
     }
 }

@@ -21,7 +21,7 @@ use crate::events::time::Time;
 use crate::session::cgroup::SessionCgroup;
 use crate::session::limits::{Limits, Machine};
 use crate::session::name::Name;
-use crate::session::{oom, raw, terminal};
+use crate::session::{oom, outputs, raw, terminal};
 
 /// How long the label may take to be seen on the child.
 const LABEL_PATIENCE: Duration = Duration::from_secs(2);
@@ -139,6 +139,9 @@ impl Server {
         };
         let id = self.with_engine(|engine| engine.start_session(policy, facts))?;
         undo.done.session = Some(id);
+        for output in outputs::of(child.as_fd()) {
+            self.with_engine(|engine| engine.give(id, output.as_fd()))?;
+        }
         let cgroup = self.parts.cgroups.create(&name, pid).await?;
         undo.done.cgroup = Some(cgroup.clone());
         self.with_engine(|engine| engine.add_cgroup(cgroup.id, id))?;

@@ -12,6 +12,7 @@ pub mod launch;
 pub mod limits;
 pub mod name;
 pub mod oom;
+pub mod outputs;
 pub mod processes;
 pub(crate) mod raw;
 pub mod scope;
