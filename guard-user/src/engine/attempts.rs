@@ -17,7 +17,8 @@ use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 /// What is tried. A refusal shows as `EPERM`; as `EACCES` where the kernel says so of what a hook
-/// has refused (`/proc/PID`), or has asked for a capability before (performance events on Debian).
+/// has refused (`/proc/PID`), or has asked for a capability before (performance events,
+/// where `kernel.perf_event_paranoid` says so).
 struct Attempt {
     /// What people call it.
     family: &'static str,
@@ -289,12 +290,7 @@ fn perf() -> Result<(), Errno> {
             CLOSE_ON_EXEC,
         )
     };
-    // Where `kernel.perf_event_paranoid` says so, CAP_PERFMON is asked for first, and `capable`
-    // refuses that.
-    let descriptor = Errno::result(result).map_err(|error| match error {
-        Errno::EACCES => Errno::EPERM,
-        other => other,
-    })?;
+    let descriptor = Errno::result(result)?;
     // SAFETY: the call has just made it, and nobody else knows it.
     unsafe { libc::close(descriptor as i32) };
     Ok(())
