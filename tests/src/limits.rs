@@ -62,11 +62,17 @@ impl Session {
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()?;
+        let mut session = Self(child);
+        let mut ended = None;
         let started = until(PATIENCE, || {
-            guard::session(name).is_ok_and(|session| session["tasks"] == 1)
+            ended = session.0.try_wait().ok().flatten();
+            ended.is_some() || guard::session(name).is_ok_and(|session| session["tasks"] == 1)
         });
-        ensure!(started, "session {name} did not start");
-        Ok(Self(child))
+        ensure!(
+            started && ended.is_none(),
+            "session {name} did not start: {ended:?}"
+        );
+        Ok(session)
     }
 }
 

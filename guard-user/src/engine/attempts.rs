@@ -16,48 +16,47 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
-/// What is tried, and how a refusal shows.
+/// What is tried. A refusal shows as `EPERM`; as `EACCES` where the kernel says so of what a hook
+/// has refused (`/proc/PID`), or has asked for a capability before (performance events,
+/// where `kernel.perf_event_paranoid` says so).
 struct Attempt {
     /// What people call it.
     family: &'static str,
     /// The hook that refuses it.
     hook: &'static str,
-    /// What the system call fails with when the hook refuses.
-    refusal: Errno,
     /// Tries it. Errors that come from behind the hook are successes here.
     make: fn(&Prey) -> Result<(), Errno>,
 }
 
 macro_rules! attempts {
-    ($($family:literal, $hook:literal, $refusal:ident, $attempt:expr;)*) => {
+    ($($family:literal, $hook:literal, $attempt:expr;)*) => {
         /// Every attempt. A hook that nothing is attached to is left out when it comes to trying.
         const ATTEMPTS: &[Attempt] = &[$(Attempt {
             family: $family,
             hook: $hook,
-            refusal: Errno::$refusal,
             make: $attempt,
         }),*];
     };
 }
 
 attempts! {
-    "signal", "task_kill", EPERM, |prey| kill(prey.process, Signal::SIGURG);
-    "inspect", "ptrace_access_check", EACCES, inspect;
-    "trace", "ptrace_access_check", EPERM, trace;
-    "delete", "inode_unlink", EPERM, |prey| done(fs::remove_file(prey.place("removed")));
-    "delete (directories)", "inode_rmdir", EPERM, |prey| done(fs::remove_dir(prey.place("directory")));
-    "delete (renaming)", "inode_rename", EPERM, |prey| done(fs::rename(prey.place("moved"), prey.place("renamed")));
-    "overwrite", "file_open", EPERM, |prey| done(OpenOptions::new().write(true).open(prey.file()));
-    "overwrite (links)", "inode_link", EPERM, |prey| done(fs::hard_link(prey.file(), prey.place("link")));
-    "attributes", "inode_setattr", EPERM, attributes;
-    "create", "inode_create", EPERM, |prey| done(OpenOptions::new().write(true).create_new(true).mode(0o600).open(prey.place("created")));
-    "limit", "task_setnice", EPERM, nice;
-    "limit (resources)", "task_setrlimit", EPERM, resources;
-    "connect", "unix_stream_connect", EPERM, connect;
-    "mount", "sb_mount", EPERM, mount;
-    "machine (administration)", "capable", EPERM, |_| administer();
-    "machine (bpf)", "bpf", EPERM, |_| bpf();
-    "machine (perf)", "perf_event_open", EPERM, |_| perf();
+    "signal", "task_kill", |prey| kill(prey.process, Signal::SIGURG);
+    "inspect", "ptrace_access_check", inspect;
+    "trace", "ptrace_access_check", trace;
+    "delete", "inode_unlink", |prey| done(fs::remove_file(prey.place("removed")));
+    "delete (directories)", "inode_rmdir", |prey| done(fs::remove_dir(prey.place("directory")));
+    "delete (renaming)", "inode_rename", |prey| done(fs::rename(prey.place("moved"), prey.place("renamed")));
+    "overwrite", "file_open", |prey| done(OpenOptions::new().write(true).open(prey.file()));
+    "overwrite (links)", "inode_link", |prey| done(fs::hard_link(prey.file(), prey.place("link")));
+    "attributes", "inode_setattr", attributes;
+    "create", "inode_create", |prey| done(OpenOptions::new().write(true).create_new(true).mode(0o600).open(prey.place("created")));
+    "limit", "task_setnice", nice;
+    "limit (resources)", "task_setrlimit", resources;
+    "connect", "unix_stream_connect", connect;
+    "mount", "sb_mount", mount;
+    "machine (administration)", "capable", |_| administer();
+    "machine (bpf)", "bpf", |_| bpf();
+    "machine (perf)", "perf_event_open", |_| perf();
 }
 
 /// What the attempts are on: a process, and a directory with files in it, none of them the
@@ -109,7 +108,7 @@ impl Prey {
             .map(|attempt| {
                 let outcome = match (attempt.make)(self) {
                     Ok(()) => Outcome::Through,
-                    Err(error) if error == attempt.refusal => Outcome::Refused,
+                    Err(Errno::EPERM | Errno::EACCES) => Outcome::Refused,
                     Err(error) => Outcome::Unclear(error as i32),
                 };
                 (attempt.family.to_owned(), outcome)
@@ -291,12 +290,7 @@ fn perf() -> Result<(), Errno> {
             CLOSE_ON_EXEC,
         )
     };
-    // Where `kernel.perf_event_paranoid` says so, CAP_PERFMON is asked for first, and `capable`
-    // refuses that.
-    let descriptor = Errno::result(result).map_err(|error| match error {
-        Errno::EACCES => Errno::EPERM,
-        other => other,
-    })?;
+    let descriptor = Errno::result(result)?;
     // SAFETY: the call has just made it, and nobody else knows it.
     unsafe { libc::close(descriptor as i32) };
     Ok(())

@@ -30,8 +30,13 @@ pub(super) enum Health {
     /// Nothing has been tried yet.
     #[default]
     Unknown,
-    /// All of these were refused.
-    Whole(Vec<String>),
+    /// Nothing went through.
+    Whole {
+        /// What was refused.
+        refused: Vec<String>,
+        /// What failed of something else, a clause each. It says nothing either way.
+        unclear: Vec<String>,
+    },
     /// It was not shown that it enforces, for this reason.
     Unproved(String),
     /// It does not enforce, for this reason, and the sessions are frozen.
@@ -58,23 +63,21 @@ impl Health {
                 likely_cause(Path::new(FTRACE), Path::new(PIN_ROOT))
             ));
         }
-        let unclear = outcomes.iter().find_map(|(family, outcome)| match outcome {
-            Outcome::Unclear(errno) => Some((family, *errno)),
-            _ => None,
-        });
-        if let Some((family, errno)) = unclear {
-            let error = std::io::Error::from_raw_os_error(errno);
+        let refused = named(&outcomes, |outcome| outcome == Outcome::Refused);
+        let unclear = unclear(&outcomes);
+        if refused.is_empty() {
             return Self::Unproved(format!(
-                "it can't be proved that guard enforces: {family} could not be tried: {error}"
+                "it can't be proved that guard enforces: {}",
+                unclear.join("; ")
             ));
         }
-        Self::Whole(named(&outcomes, |_| true))
+        Self::Whole { refused, unclear }
     }
 
     /// Why sessions may not be guarded as they should.
     pub fn alarm(&self) -> Option<String> {
         match self {
-            Self::Unknown | Self::Whole(_) => None,
+            Self::Unknown | Self::Whole { .. } => None,
             Self::Unproved(why) | Self::Broken(why) => Some(sentence(why)),
         }
     }
@@ -82,7 +85,7 @@ impl Health {
     /// What was last seen to be refused.
     pub fn proved(&self) -> Vec<String> {
         match self {
-            Self::Whole(families) => families.clone(),
+            Self::Whole { refused, .. } => refused.clone(),
             _ => Vec::new(),
         }
     }
@@ -96,6 +99,18 @@ impl Health {
 fn named(outcomes: &Outcomes, wanted: impl Fn(Outcome) -> bool) -> Vec<String> {
     let wanted = outcomes.iter().filter(|(_, outcome)| wanted(*outcome));
     wanted.map(|(family, _)| family.clone()).collect()
+}
+
+fn unclear(outcomes: &Outcomes) -> Vec<String> {
+    let unclear = outcomes
+        .iter()
+        .filter_map(|(family, outcome)| match outcome {
+            Outcome::Unclear(errno) => Some((family, std::io::Error::from_raw_os_error(*errno))),
+            _ => None,
+        });
+    unclear
+        .map(|(family, error)| format!("{family} could not be tried: {error}"))
+        .collect()
 }
 
 /// Why the programs don't refuse, and what to do.
@@ -163,7 +178,14 @@ impl Server {
         if before.alarm() != now.alarm() {
             self.tell(&before, &now);
         }
-        if matches!(now, Health::Whole(_)) && self.is_frozen.get() {
+        if let Health::Whole { unclear, .. } = &now
+            && !unclear.is_empty()
+            && !matches!(&before, Health::Whole { unclear: known, .. } if known == unclear)
+        {
+            let message = format!("of what must be refused, {}", unclear.join("; "));
+            self.notice(None, Level::Warning, &message);
+        }
+        if matches!(now, Health::Whole { .. }) && self.is_frozen.get() {
             self.thaw_all();
         }
     }
@@ -172,14 +194,16 @@ impl Server {
         match now {
             Health::Broken(why) => self.notice(None, Level::Error, why),
             Health::Unproved(why) => self.notice(None, Level::Warning, why),
-            Health::Whole(_) | Health::Unknown if before.is_broken() || self.is_frozen.get() => {
+            Health::Whole { .. } | Health::Unknown
+                if before.is_broken() || self.is_frozen.get() =>
+            {
                 self.notice(
                     None,
                     Level::Info,
                     "guard enforces again, and the sessions go on",
                 );
             }
-            Health::Whole(_) | Health::Unknown => {
+            Health::Whole { .. } | Health::Unknown => {
                 self.notice(None, Level::Info, "it is proved again that guard enforces");
             }
         }
@@ -300,10 +324,7 @@ mod tests {
     #[test]
     fn what_could_not_be_tried_is_no_proof_and_freezes_nobody() {
         for result in [
-            Ok(outcomes(&[
-                ("signal", Outcome::Refused),
-                ("delete", Outcome::Unclear(2)),
-            ])),
+            Ok(outcomes(&[("delete", Outcome::Unclear(2))])),
             Err(anyhow::anyhow!("it does not answer")),
         ] {
             let health = Health::of(result);
@@ -312,9 +333,21 @@ mod tests {
                 "{health:?}"
             );
         }
-        let health = Health::of(Ok(outcomes(&[("signal", Outcome::Refused)])));
-        assert_eq!(health.alarm(), None);
-        assert_eq!(health.proved(), ["signal"]);
+        let health = Health::of(Ok(outcomes(&[
+            ("signal", Outcome::Refused),
+            ("delete", Outcome::Unclear(2)),
+        ])));
+        assert_eq!(
+            (health.alarm(), health.proved()),
+            (None, vec!["signal".to_owned()])
+        );
+        let Health::Whole { unclear, .. } = health else {
+            panic!("{health:?}")
+        };
+        assert!(
+            unclear[0].starts_with("delete could not be tried"),
+            "{unclear:?}"
+        );
     }
 
     #[test]
