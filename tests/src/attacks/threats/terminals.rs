@@ -16,7 +16,6 @@ use crate::support::raw::{self, call};
 /// `TIOCSPTLCK`, `TIOCGPTN`, `TIOCSIG`, `TIOCVHANGUP`.
 const UNLOCK: usize = 0x4004_5431;
 const NUMBER: usize = 0x8004_5430;
-const SIGNAL: u64 = 0x4004_5436;
 const HANG_UP: u64 = 0x5437;
 
 /// Somebody's terminal, and a process that sits there.
