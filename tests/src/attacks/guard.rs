@@ -237,16 +237,17 @@ pub fn protects_itself(_: &mut Context) -> anyhow::Result<()> {
 /// A script that has to be refused.
 fn refused(agent: &mut Agent, script: Script) -> anyhow::Result<()> {
     let result = script.scene().make(agent)?;
-    // The kernel has reasons of its own, which come first: a file that is executed can't be
-    // written, and a link doesn't lead to another file system.
-    ensure!(
-        matches!(
-            result,
-            Err(Errno::EPERM | Errno::EACCES | Errno::ETXTBSY | Errno::EXDEV)
-        ),
-        "it was told {result:?}"
-    );
+    ensure!(is_refusal(&result), "it was told {result:?}");
     Ok(())
+}
+
+/// Whether guard refused it, or the kernel for reasons of its own, which come first: a file that
+/// is executed can't be written, and a link doesn't lead to another file system.
+fn is_refusal(result: &Result<i64, Errno>) -> bool {
+    matches!(
+        result,
+        Err(Errno::EPERM | Errno::EACCES | Errno::ETXTBSY | Errno::EXDEV)
+    )
 }
 
 /// Every way to starve a process.
@@ -299,8 +300,7 @@ fn change(agent: &mut Agent, path: &str) -> anyhow::Result<()> {
         let is_socket = path == CONTROL;
         let result = script.scene().make(agent)?;
         ensure!(
-            matches!(result, Err(Errno::EPERM | Errno::EACCES))
-                || is_socket && result == Err(Errno::EINVAL),
+            is_refusal(&result) || is_socket && result == Err(Errno::EINVAL),
             "it was told {result:?}"
         );
     }
