@@ -108,9 +108,10 @@ fn what_cannot_be_made(_: &mut Context) -> anyhow::Result<()> {
     });
     let _server = Server::start()?;
     cases.run("a cgroup", || {
-        // Sessions' cgroups lie in one that nothing can be made in now.
-        fs::create_dir_all("/sys/fs/cgroup/guard")?;
-        fs::write("/sys/fs/cgroup/guard/cgroup.max.descendants", "0")?;
+        // The first session brings the canary, whose cgroup stays.
+        sh(ROOT, "exit 0")?.ensure_status(0)?;
+        // Sessions' cgroups lie in one that nothing more can be made in now.
+        fs::write("/sys/fs/cgroup/guard/cgroup.max.descendants", "1")?;
         let ran = sh(&["--user", "root", "--name", "half"], "touch /srv/started")?;
         fs::write("/sys/fs/cgroup/guard/cgroup.max.descendants", "max")?;
         ran.ensure_status(125)?

@@ -313,18 +313,17 @@ mod tests {
 
     /// Without guard, what needs no privileges goes through, and can be tried again.
     #[test]
-    fn attempts_go_through_without_guard_and_leave_nothing() {
+    fn attempts_go_through_without_guard_and_can_be_prepared_again() {
         let base = tempfile::tempdir().unwrap();
         let prey = Prey::new(Pid::this(), base.path().join("prey"));
+        let is_free = |attempt: &&Attempt| {
+            let family = attempt.family;
+            !family.starts_with("machine") && family != "mount"
+        };
         for _ in 0..2 {
             let _socket = prey.prepare().unwrap();
-            for (family, outcome) in prey.try_all() {
-                assert_eq!(outcome, Outcome::Through, "{family}");
-            }
-            for name in ["overwrite", "attributes", "create", "connect", "limit"] {
-                let _socket = prey.prepare().unwrap();
-                let attempt = ATTEMPTS.iter().find(|attempt| attempt.family == name);
-                assert_eq!((attempt.unwrap().make)(&prey), Ok(()), "{name}");
+            for attempt in ATTEMPTS.iter().filter(is_free) {
+                assert_eq!((attempt.make)(&prey), Ok(()), "{}", attempt.family);
             }
         }
     }

@@ -41,9 +41,9 @@ mod tests {
     #[test]
     fn numbers_are_those_of_the_kernel() {
         // pts/3, pts/300 (0x12c) and ttyS1, as stat(2) shows them.
-        assert_eq!(decoded(0x0000_8803), 136 << 20 | 3);
-        assert_eq!(decoded(0x0010_882c), 136 << 20 | 300);
-        assert_eq!(decoded(0x0000_0441), 4 << 20 | 65);
+        assert_eq!(decoded(0x0000_8803), 0x0880_0003);
+        assert_eq!(decoded(0x0010_882c), 0x0880_012c);
+        assert_eq!(decoded(0x0000_0441), 0x0040_0041);
     }
 
     #[test]
