@@ -15,7 +15,9 @@ pub const MAX_SESSIONS: u32 = 64;
 pub const MAX_POLICIES: u32 = 128;
 
 /// How many rows the automata of all policies share (`ROWS`).
-pub const MAX_ROWS: u32 = 16_384;
+///
+/// Their numbers have 16 bits. The default policy takes some 1,150 of them for each session.
+pub const MAX_ROWS: u32 = 65_535;
 
 /// How many (policy, file system) pairs can have a starting row (`STARTS`).
 pub const MAX_STARTS: u32 = 16_384;

@@ -137,6 +137,11 @@ pub fn task_alloc(context: LsmContext) -> i32 {
     let arguments = Arguments::of(&context, ProgramId::task_alloc);
     let session = session_of(Task::current());
     if session == 0 {
+        if labels_in_table() {
+            // A task whose end was not seen, since tracing was switched off, may have left its
+            // label at the address that this one has now.
+            let _ = TASKS.remove(Task::from_argument(arguments.get(0)).address());
+        }
         return 0;
     }
     if arguments.get(1) & CLONE_INTO_CGROUP != 0 {
