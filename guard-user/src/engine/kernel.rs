@@ -128,7 +128,7 @@ impl Kernel {
             // Where it can be null, newer kernels say so in the name, for the verifier.
             let is_wanted =
                 |name: &&str| name.strip_suffix("__nullable").unwrap_or(name) == *wanted;
-            let Some(position) = arguments.iter().position(|name| is_wanted(&name)) else {
+            let Some(position) = arguments.iter().position(is_wanted) else {
                 bail!(
                     "the hook `{}` of this kernel has no argument `{wanted}` (it has {}): it is \
                      newer or older than those that guard knows",

@@ -15,11 +15,14 @@
 //! event loop, and nothing here has a say in a verdict.
 
 pub mod bounded;
+mod decode;
 pub mod event;
 pub mod filter;
 pub mod fold;
 pub mod history;
+mod ids;
 mod json;
+mod lines;
 pub mod log;
 pub mod machine;
 pub mod names;

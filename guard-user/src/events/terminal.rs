@@ -8,6 +8,7 @@ use super::event::{
     Process, SessionChange, SessionStep, Socket, Target,
 };
 use super::fold::MAX_TOLD_APART;
+use super::lines::Lines;
 use super::text::{bytes, escaped, shortened, shortened_path, width};
 use anstyle::{AnsiColor, Style};
 use guard_ebpf::operation::{Facility, Reason, Verdict};
@@ -41,7 +42,7 @@ impl Look {
 }
 
 /// The clock, and what the second line begins with.
-const MARGIN: usize = 9;
+pub(super) const MARGIN: usize = 9;
 
 /// The room for names that are kept short so that the target has its own.
 const SESSION_ROOM: usize = 12;
@@ -54,7 +55,7 @@ const DENY: Style = AnsiColor::Red.on_default().bold();
 const AUDIT: Style = AnsiColor::Yellow.on_default();
 const GOOD: Style = AnsiColor::Green.on_default();
 const DIM: Style = Style::new().dimmed();
-const PLAIN: Style = Style::new();
+pub(super) const PLAIN: Style = Style::new();
 
 /// An event as lines, each with its newline.
 #[must_use]
@@ -341,72 +342,6 @@ fn notice(lines: &mut Lines, notice: &Notice) {
     };
     lines.put(style, level);
     lines.put_wrapped(PLAIN, &format!(": {}", escaped(notice.message.as_bytes())));
-}
-
-/// Lines in the making.
-struct Lines {
-    text: String,
-    /// The columns used of the current line.
-    used: usize,
-    look: Look,
-}
-
-impl Lines {
-    const fn new(look: Look) -> Self {
-        Self {
-            text: String::new(),
-            used: 0,
-            look,
-        }
-    }
-
-    /// How many columns are left.
-    fn room(&self) -> Option<usize> {
-        self.look.width.map(|width| width.saturating_sub(self.used))
-    }
-
-    /// Adds escaped text.
-    fn put(&mut self, style: Style, text: &str) {
-        self.used += width(text);
-        if self.look.colour && style != PLAIN {
-            let _ = write!(self.text, "{style}{text}{style:#}");
-        } else {
-            self.text.push_str(text);
-        }
-    }
-
-    /// Adds escaped text, as much as there is room for.
-    fn put_shortened(&mut self, style: Style, text: &str) {
-        match self.room() {
-            Some(room) => self.put(style, &shortened(text, room)),
-            None => self.put(style, text),
-        }
-    }
-
-    /// Adds escaped text, broken between words.
-    fn put_wrapped(&mut self, style: Style, text: &str) {
-        for (at, word) in text.split(' ').enumerate() {
-            let space = usize::from(at > 0);
-            let fits = self.room().is_none_or(|room| space + width(word) <= room);
-            if !fits && self.used > MARGIN {
-                self.next_line();
-            } else if space > 0 {
-                self.put(style, " ");
-            }
-            self.put(style, word);
-        }
-    }
-
-    fn next_line(&mut self) {
-        self.text.push('\n');
-        self.used = 0;
-        self.put(PLAIN, &" ".repeat(MARGIN));
-    }
-
-    fn finish(mut self) -> String {
-        self.text.push('\n');
-        self.text
-    }
 }
 
 #[cfg(test)]
