@@ -4,7 +4,8 @@
 //!   object that could not be remembered is not the session's own.
 //! - `…ctl`: judge removing an object and changing its owner, and setting semaphores.
 //! - `ipc_permission`: judges attaching and posting with the right to write.
-//! - `msg_queue_msgrcv`: judges receiving, which takes the message away.
+//! - `msg_queue_msgrcv`: judges receiving, which takes the message away. The kernel passes over a
+//!   message that is refused: the caller waits on, or is told that there is none.
 
 use aya_ebpf::macros::lsm;
 use aya_ebpf::programs::LsmContext;
