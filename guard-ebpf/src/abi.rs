@@ -19,6 +19,9 @@ pub const MAX_POLICIES: u32 = 128;
 /// Their numbers have 16 bits. The default policy takes some 1,150 of them for each session.
 pub const MAX_ROWS: u32 = 65_535;
 
+/// How many rows one policy's automaton can have: none takes the room of all others.
+pub const MAX_POLICY_ROWS: u32 = 16_384;
+
 /// How many (policy, file system) pairs can have a starting row (`STARTS`).
 pub const MAX_STARTS: u32 = 16_384;
 

@@ -11,14 +11,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use guard_ebpf::abi::MAX_ROWS;
+use guard_ebpf::abi::MAX_POLICY_ROWS;
 use guard_ebpf::automaton::{CLASSES, DEAD, Row};
 use guard_ebpf::bits::Bits;
 
 use super::expression::{Entry, Expressions, Meaning};
 
 /// How many states there can be before equal ones are merged.
-const MAX_STATES: usize = 2 * MAX_ROWS as usize;
+const MAX_STATES: usize = 2 * MAX_POLICY_ROWS as usize;
 
 /// How many positions the states can consist of altogether: 16 MiB.
 const MAX_POSITIONS: usize = 4 << 20;
@@ -47,7 +47,7 @@ impl TooLarge {
     pub fn message(self) -> String {
         match self {
             Self::Rows => format!(
-                "the globs of this policy need more than {MAX_ROWS} states, which is the limit; \
+                "the globs of this policy need more than {MAX_POLICY_ROWS} states, which is the limit; \
                  the most costly are those with several `*` in one name or several `**`"
             ),
             Self::Classes => format!(
@@ -84,7 +84,7 @@ pub(crate) fn build(starts: &[BTreeSet<Entry>]) -> Result<Built, TooLarge> {
     }
     let (states, entries, kinds) = determinize(&expressions, &entries)?;
     let (states, entries) = merge(states, &entries);
-    if states.len() > MAX_ROWS as usize {
+    if states.len() > MAX_POLICY_ROWS as usize {
         return Err(TooLarge::Rows);
     }
     let (rows, classes) = pack(&states, &kinds)?;
