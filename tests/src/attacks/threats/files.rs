@@ -317,7 +317,7 @@ pub const ROWS: &[Row] = &[
     }),
     root("E18", "a file by its handle", |s| handle(s)),
     both("E23", "an alias in a mount of its own", |s| alias(s)),
-    root("E23", "an overlay over it", |s| overlay(s)),
+    root("E23", "an overlay over it", |s| overlay(s)).with_modules(),
     both("E4", "replaced by a rename", |s| {
         let new = s.file()?;
         fs::write(&new, "new")?;

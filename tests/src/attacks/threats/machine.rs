@@ -384,7 +384,8 @@ pub const ROWS: &[Row] = &[
         .scene()
         .shows(is_loaded)
         .undo(load))
-    }),
+    })
+    .with_modules(),
     root("G3", "a module loaded from memory", |_| {
         let image = fs::read(module()?)?;
         unload();
@@ -406,7 +407,8 @@ pub const ROWS: &[Row] = &[
         .scene()
         .shows(is_loaded)
         .undo(load))
-    }),
+    })
+    .with_modules(),
     root("G4", "a module removed", |_| {
         load();
         ensure!(is_loaded(), "the module is not there");
@@ -414,7 +416,8 @@ pub const ROWS: &[Row] = &[
             .scene()
             .shows(|| !is_loaded())
             .undo(load))
-    }),
+    })
+    .with_modules(),
     root("G5", "iopl", |_| Ok(does(libc::SYS_iopl, &[&3]).scene())),
     root("G5", "ioperm", |_| {
         Ok(does(libc::SYS_ioperm, &[&0x80, &1, &1]).scene())

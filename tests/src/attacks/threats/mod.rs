@@ -72,6 +72,9 @@ struct Row {
     /// The kernels that can do it at all: from one series on, up to before another.
     from: (u32, u32),
     before: (u32, u32),
+    /// Whether it takes a module of the kernel's: of a series that has a successor the archive
+    /// does not keep them.
+    modules: bool,
     scene: fn(&mut Stage<'_>) -> anyhow::Result<Scene>,
 }
 
@@ -86,6 +89,7 @@ const fn row(id: &'static str, name: &'static str, who: Who, scene: MakeScene) -
         outcome: Outcome::Refused,
         from: (6, 1),
         before: (u32::MAX, 0),
+        modules: false,
         scene,
     }
 }
@@ -116,6 +120,13 @@ impl Row {
     const fn before(self, major: u32, minor: u32) -> Self {
         Self {
             before: (major, minor),
+            ..self
+        }
+    }
+
+    const fn with_modules(self) -> Self {
+        Self {
+            modules: true,
             ..self
         }
     }
@@ -151,8 +162,16 @@ impl Row {
             On::Everywhere => true,
             On::Only(wanted) => wanted == kind,
         };
-        who && on && boot.series >= self.from && boot.series < self.before
+        who && on
+            && boot.series >= self.from
+            && boot.series < self.before
+            && (!self.modules || has_modules())
     }
+}
+
+/// Whether this machine has its kernel's modules: init loads overlayfs where it has.
+fn has_modules() -> bool {
+    std::fs::read_to_string("/proc/filesystems").is_ok_and(|text| text.contains("\toverlay"))
 }
 
 /// Rows that are tried together.

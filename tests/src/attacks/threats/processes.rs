@@ -257,7 +257,8 @@ pub const ROWS: &[Row] = &[
     .twin(),
     // Root's could be lowered by the same write.
     user("B7", "its own oom_score_adj made worse", |_| {
-        Ok(write("/proc/self/oom_score_adj", "500").scene())
+        // It begins with the highest of all.
+        Ok(write("/proc/self/oom_score_adj", "1000").scene())
     })
     .twin(),
     both("B11", "migrate_pages", |s| {
