@@ -28,6 +28,9 @@ use crate::maps::{ADDRESSES, LISTENERS, SOCKETS};
 use crate::report::{self, Peer};
 use crate::walk;
 
+/// `-ECONNREFUSED`: what a refused connection to an Internet socket returns.
+const ECONNREFUSED: i32 = -111;
+
 const AF_UNSPEC: u16 = 0;
 const AF_UNIX: u16 = 1;
 const AF_INET: u16 = 2;
@@ -168,7 +171,13 @@ fn judge_destination(session: u32, kind: u16, place: u64) -> i32 {
     if outcome.yields() && internet && is_own_listener(session, address, peer.port) {
         outcome = Outcome::own();
     }
-    settle(act, outcome, policy.id, &peer)
+    match settle(act, outcome, policy.id, &peer) {
+        0 => 0,
+        // Who waits for a server of its own to come up goes on waiting at this, as where nobody
+        // listens yet, and gives up at anything else.
+        _ if internet => ECONNREFUSED,
+        verdict => verdict,
+    }
 }
 
 /// Judges a Unix socket.
