@@ -19,7 +19,7 @@ pub const GUARD: &str = "/usr/bin/guard";
 pub const PINS: &str = "/sys/fs/bpf/guard";
 
 /// How long guard may take for what it does at once, on an emulated processor.
-pub const PATIENCE: Duration = Duration::from_mins(1);
+pub const PATIENCE: Duration = Duration::from_mins(3);
 
 /// A run of guard that has ended.
 #[derive(Debug)]

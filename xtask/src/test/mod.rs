@@ -25,7 +25,7 @@ pub struct Arguments {
     #[arg(long)]
     vm: bool,
     /// Seconds for each test in a virtual machine.
-    #[arg(long, default_value_t = 120)]
+    #[arg(long, default_value_t = 240)]
     deadline: u64,
     /// Virtual machines at a time.
     #[arg(long, default_value_t = 2)]
@@ -41,7 +41,7 @@ impl Arguments {
     /// Everything, with the packages from `mirror`.
     pub fn everything(mirror: &Mirror) -> Self {
         Self {
-            deadline: 120,
+            deadline: 240,
             jobs: 2,
             mirror: mirror.clone(),
             ..Self::default()
