@@ -16,12 +16,25 @@ use super::subject::{Outsider, WORKSPACE};
 /// The case of which the refusals are expected.
 pub const IN_SESSION: &str = "guard, in a session";
 
-/// A policy that lets a signal to a foreign process through, for one question about it.
+/// The default policy, and leave for what measures to go before everything else.
+const MEASURED: &str = r"
+version: 1
+include: [default]
+rules:
+  - allow: [machine]
+    facilities: [priority]
+    because: the measurement must not be interrupted
+";
+
+/// A policy that lets a signal to a foreign process through as well, for one question about it.
 const LENIENT: &str = r"
 version: 1
 groups:
   roots: [{ user: root }]
 rules:
+  - allow: [machine]
+    facilities: [priority]
+    because: the measurement must not be interrupted
   - allow: [signal]
     to: roots
     because: the measurement of what is let through
@@ -100,15 +113,13 @@ impl Server {
         reason = "there is a session only while there is a server"
     )]
     pub fn in_session(&self, arguments: &[&str]) -> anyhow::Result<()> {
-        run(&[], arguments)
+        under(MEASURED, arguments)
     }
 
     /// Runs a part of this program in a session that may signal what root runs.
     #[allow(clippy::unused_self, reason = "as above")]
     pub fn in_lenient_session(&self, arguments: &[&str]) -> anyhow::Result<()> {
-        let policy = "/run/guard-bench.yaml";
-        fs::write(policy, LENIENT)?;
-        run(&["--policy", policy], arguments)
+        under(LENIENT, arguments)
     }
 
     /// Looks at the memory with one session, and after many events.
@@ -177,13 +188,14 @@ impl Server {
     }
 }
 
-/// Runs a part of this program in a session, with these options of `guard run`.
-fn run(options: &[&str], arguments: &[&str]) -> anyhow::Result<()> {
+/// Runs a part of this program in a session under a policy.
+fn under(policy: &str, arguments: &[&str]) -> anyhow::Result<()> {
+    let path = "/run/guard-bench.yaml";
+    fs::write(path, policy)?;
     let mut command = Command::new("guard");
     command
         .args(["run", "--user", "root", "--workspace", WORKSPACE])
-        .args(options)
-        .arg("--")
+        .args(["--policy", path, "--"])
         .arg(env::current_exe()?)
         .arg("bench")
         .args(arguments)
