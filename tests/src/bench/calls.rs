@@ -144,7 +144,16 @@ fn waking(case: &str, pid: i32) {
     );
 }
 
-/// Measures the removal of files, which are made anew for each batch.
+/// Makes the files whose removal is refused: a session's own would not be.
+pub fn lay_out() -> anyhow::Result<()> {
+    for file in 0..CALLS {
+        let name = format!("{ELSEWHERE}/a/b/{file}");
+        std::fs::write(&name, "").with_context(|| name)?;
+    }
+    Ok(())
+}
+
+/// Measures the removal of files, which are made anew for each batch where they are gone.
 pub fn delete(case: &str, what: &str, place: &str, outcome: Outcome) -> anyhow::Result<()> {
     let names = (0..CALLS)
         .map(|file| CString::new(format!("{place}/a/b/{file}")))
@@ -153,14 +162,21 @@ pub fn delete(case: &str, what: &str, place: &str, outcome: Outcome) -> anyhow::
         // SAFETY: a string that ends in NUL.
         i64::from(unsafe { libc::unlink(name.as_ptr()) })
     };
+    let make = |name: &CString| -> anyhow::Result<()> {
+        let path = std::path::Path::new(name.to_str()?);
+        if !path.exists() {
+            std::fs::write(path, "").with_context(|| format!("{name:?}"))?;
+        }
+        Ok(())
+    };
     let figure = clock::per_call(
         CALLS,
         || {
             for name in &names {
-                std::fs::write(name.to_str()?, "").with_context(|| format!("{name:?}"))?;
+                make(name)?;
             }
             check(unlink(&names[0]), outcome, what)?;
-            std::fs::write(names[0].to_str()?, "").with_context(|| format!("{:?}", names[0]))
+            make(&names[0])
         },
         |call| {
             unlink(&names[call as usize]);

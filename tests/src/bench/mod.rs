@@ -59,6 +59,7 @@ fn machine(image: Image) -> anyhow::Result<()> {
         let server = Server::start()?;
         calls::start("guard, outside", &outsider)?;
         programs::measure(image, "guard, outside")?;
+        calls::lay_out()?;
         server.in_session(&["calls", guarded::IN_SESSION, &outsider.to_string()])?;
         server.in_lenient_session(&["lenient", &outsider.to_string()])?;
         server.memory(&outsider)?;
