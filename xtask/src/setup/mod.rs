@@ -6,6 +6,7 @@ mod compiler;
 pub mod image;
 pub mod kernels;
 mod packages;
+pub mod scratch;
 
 use std::process::ExitCode;
 use std::thread;

@@ -8,14 +8,13 @@ use std::slice;
 use std::str::FromStr;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use serde_json::{Value, json};
 
 use crate::build::Guest;
 use crate::paths;
 use crate::setup::kernels::{self, Kernel};
-use crate::setup::{Mirror, busybox};
-use crate::shell;
+use crate::setup::{Mirror, busybox, scratch};
 
 use super::initramfs::Initramfs;
 use super::machine::{Disk, Machine, Processor, Terminal};
@@ -23,9 +22,6 @@ use super::modules;
 
 /// The LSM list of a boot that lacks `bpf`, as distributions have it that leave it out.
 const NOBPF: &str = "lsm=landlock,lockdown,yama,integrity,apparmor";
-
-/// The size of the scratch disk.
-const SCRATCH: &str = "256M";
 
 /// A boot of the matrix as it is named on the command line: `6.12`, `6.12-nobpf`, `newest`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -167,7 +163,7 @@ pub fn prepare(
 
     let mut disks = vec![Disk {
         serial: "scratch",
-        file: scratch()?,
+        file: scratch::ensure()?,
     }];
     disks.extend(plan.root.clone().map(|file| Disk {
         serial: "root",
@@ -192,24 +188,6 @@ pub fn prepare(
         deadline: Duration::from_secs(plan.machine_deadline),
         dir,
     })
-}
-
-/// An empty ext4 file system for tests that want one; every boot gets it as new.
-fn scratch() -> anyhow::Result<PathBuf> {
-    let file = paths::cache().join("scratch.ext4");
-    if !file.exists() {
-        let new = paths::beside(&file, "new");
-        let _ = fs::remove_file(&new);
-        shell::quietly(
-            shell::command("mke2fs")
-                .args(["-q", "-t", "ext4"])
-                .arg(&new)
-                .arg(SCRATCH),
-        )
-        .context("failed to make the scratch disk")?;
-        fs::rename(new, &file)?;
-    }
-    Ok(file)
 }
 
 #[cfg(test)]
