@@ -62,6 +62,16 @@ pub enum Image {
     Full,
 }
 
+impl Image {
+    /// As it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Small => "small",
+            Self::Full => "full",
+        }
+    }
+}
+
 impl FromStr for Image {
     type Err = anyhow::Error;
 

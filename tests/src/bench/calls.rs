@@ -1,13 +1,18 @@
 //! The measured calls. Every figure's outcome is checked too: a refusal that is none, or the
 //! other way round, is an error and no figure.
 
+use std::cell::{Cell, RefCell};
 use std::ffi::CString;
+use std::fs::File;
 use std::io;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::net::UnixListener;
 use std::thread::sleep;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use nix::libc;
+use nix::sys::socket::{AddressFamily, SockFlag, SockType, SockaddrLike as _, UnixAddr, socket};
 
 use super::subject::{self, ELSEWHERE, Outsider, WORKSPACE};
 use super::{clock, line};
@@ -48,8 +53,12 @@ pub fn run(case: &str, outsider: i32) -> anyhow::Result<()> {
     signal(case, "kill(15), a foreign process", outsider, refused)?;
     delete(case, "unlink in the workspace", WORKSPACE, Outcome::Done)?;
     delete(case, "unlink elsewhere", ELSEWHERE, refused)?;
-    open(case)?;
+    open(case, "open for reading", libc::O_RDONLY)?;
+    open(case, "open for writing", libc::O_RDWR)?;
+    write(case)?;
+    connect(case)?;
     fork(case)?;
+    execute(case)?;
     if refused != Outcome::Done {
         waking(case, outsider);
     }
@@ -187,18 +196,18 @@ pub fn delete(case: &str, what: &str, place: &str, outcome: Outcome) -> anyhow::
     Ok(())
 }
 
-fn open(case: &str) -> anyhow::Result<()> {
+/// Measures opening a file, for reading or to write.
+fn open(case: &str, what: &str, flags: i32) -> anyhow::Result<()> {
     let name = CString::new(format!("{WORKSPACE}/file"))?;
     std::fs::write(name.to_str()?, "")?;
     let mut files = [-1; CALLS as usize];
-    let place = std::cell::RefCell::new(&mut files);
+    let place = RefCell::new(&mut files);
     let figure = clock::per_call(
         CALLS,
         nothing,
         |call| {
             // SAFETY: a string that ends in NUL.
-            place.borrow_mut()[call as usize] =
-                unsafe { libc::open(name.as_ptr(), libc::O_RDONLY) };
+            place.borrow_mut()[call as usize] = unsafe { libc::open(name.as_ptr(), flags) };
         },
         || {
             for file in place.borrow_mut().iter_mut() {
@@ -210,7 +219,108 @@ fn open(case: &str) -> anyhow::Result<()> {
             Ok(())
         },
     )?;
-    line(TABLE, "open", case, figure, "");
+    line(TABLE, what, case, figure, "");
+    Ok(())
+}
+
+/// Measures writing four bytes, always the same ones, to a file that is open.
+fn write(case: &str) -> anyhow::Result<()> {
+    let file = File::create(format!("{WORKSPACE}/written"))?;
+    let write = || {
+        // SAFETY: four bytes that are there.
+        i64::try_from(unsafe { libc::pwrite(file.as_raw_fd(), b"byte".as_ptr().cast(), 4, 0) })
+            .unwrap_or(-1)
+    };
+    let figure = clock::per_call(
+        CALLS,
+        nothing,
+        |_| {
+            write();
+        },
+        || check(write(), Outcome::Done, "write"),
+    )?;
+    line(TABLE, "write of 4 bytes", case, figure, "");
+    Ok(())
+}
+
+/// Measures connecting to a listener of its own.
+fn connect(case: &str) -> anyhow::Result<()> {
+    let path = format!("{WORKSPACE}/{}.socket", std::process::id());
+    let listener = UnixListener::bind(&path)?;
+    let address = UnixAddr::new(path.as_str())?;
+    let clients = RefCell::new(Vec::new());
+    let results = RefCell::new([-1; CALLS as usize]);
+    let figure = clock::per_call(
+        CALLS,
+        || {
+            let mut clients = clients.borrow_mut();
+            clients.clear();
+            for _ in 0..CALLS {
+                clients.push(socket(
+                    AddressFamily::Unix,
+                    SockType::Stream,
+                    SockFlag::empty(),
+                    None,
+                )?);
+            }
+            Ok(())
+        },
+        |call| {
+            let call = call as usize;
+            // SAFETY: an address of that length, and an open socket.
+            results.borrow_mut()[call] = unsafe {
+                libc::connect(
+                    clients.borrow()[call].as_raw_fd(),
+                    address.as_ptr().cast(),
+                    address.len(),
+                )
+            };
+        },
+        || {
+            for result in results.borrow_mut().iter_mut() {
+                check(i64::from(*result), Outcome::Done, "connect")?;
+                *result = -1;
+                listener.accept()?;
+            }
+            Ok(())
+        },
+    )?;
+    std::fs::remove_file(path)?;
+    line(TABLE, "connect to an own Unix socket", case, figure, "");
+    Ok(())
+}
+
+/// Measures starting a program that does nothing.
+fn execute(case: &str) -> anyhow::Result<()> {
+    let path = c"/bin/true";
+    let argv = [path.as_ptr().cast_mut(), std::ptr::null_mut()];
+    let status = Cell::new(-1);
+    let figure = clock::per_call(
+        1,
+        nothing,
+        |_| {
+            let mut child = 0;
+            let mut ended = -1;
+            // SAFETY: strings that end in NUL and a list that ends in null; no attributes.
+            unsafe {
+                libc::posix_spawn(
+                    &raw mut child,
+                    path.as_ptr(),
+                    std::ptr::null(),
+                    std::ptr::null(),
+                    argv.as_ptr(),
+                    std::ptr::null(),
+                );
+                libc::waitpid(child, &raw mut ended, 0);
+            }
+            status.set(ended);
+        },
+        || {
+            ensure!(status.replace(-1) == 0, "/bin/true did not succeed");
+            Ok(())
+        },
+    )?;
+    line(TABLE, "fork, execve, exit and wait", case, figure, "");
     Ok(())
 }
 

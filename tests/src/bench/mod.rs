@@ -27,6 +27,7 @@ pub fn main(arguments: &[&str]) -> anyhow::Result<()> {
     match arguments {
         ["calls", case, outsider] => calls::run(case, outsider.parse()?),
         ["landlock", case, outsider] => landlock::run(case, outsider.parse()?),
+        ["programs", image, case] => programs::measure(image.parse()?, case),
         ["lenient", outsider] => calls::lenient(outsider.parse()?),
         ["refusals", outsider, count] => calls::refusals(outsider.parse()?, count.parse()?),
         // Which kernel it is, the host knows.
@@ -42,8 +43,8 @@ fn machine(image: Image) -> anyhow::Result<()> {
     subject::lie_still()?;
     subject::prepare()?;
     let outsider = Outsider::start()?;
-    // First, and again at the end: what a build leaves behind in the kernel's caches makes a
-    // fork several percent cheaper, for good.
+    programs::warm_up(image)?;
+    // First, and again at the end: the two bracket what the machine's own state does.
     programs::measure(image, "nothing loaded")?;
     calls::start("nothing loaded", &outsider)?;
     landlock::start("Landlock", &outsider)?;
@@ -61,6 +62,7 @@ fn machine(image: Image) -> anyhow::Result<()> {
         programs::measure(image, "guard, outside")?;
         calls::lay_out()?;
         server.in_session(&["calls", guarded::IN_SESSION, &outsider.to_string()])?;
+        server.in_session(&["programs", image.name(), guarded::IN_SESSION])?;
         server.in_lenient_session(&["lenient", &outsider.to_string()])?;
         server.memory(&outsider)?;
     }

@@ -19,7 +19,18 @@ pub enum Kind {
 }
 
 /// The hooks of the measured calls on which guard has programs.
-const HOOKS: &[&str] = &["task_kill", "inode_unlink", "task_alloc", "task_free"];
+const HOOKS: &[&str] = &[
+    "task_kill",
+    "inode_unlink",
+    "file_open",
+    "file_permission",
+    "mmap_file",
+    "socket_connect",
+    "unix_stream_connect",
+    "task_alloc",
+    "task_free",
+    "bprm_creds_for_exec",
+];
 
 /// Commands of `bpf(2)`.
 const MAP_CREATE: i32 = 0;
