@@ -37,11 +37,20 @@ pub const MAX_LISTENERS: u32 = 4096;
 /// How many System V IPC objects can be the own of sessions (`IPC_OBJECTS`).
 pub const MAX_IPC_OBJECTS: u32 = 4096;
 
+/// How many file systems sessions can have mounted in user namespaces of their own (`MOUNTED`).
+/// What is beyond that is not their own.
+pub const MAX_MOUNTED: u32 = 4096;
+
 /// How many addresses of its own the host can have (`ADDRESSES`).
 pub const MAX_ADDRESSES: u32 = 1024;
 
 /// How many executables are remembered whose path has been told. A power of two.
 pub const MAX_EXECUTABLES: u32 = 1024;
+
+/// How many files of sessions' own are remembered whose inodes the kernel has dropped from memory
+/// (`EVICTED`). What is beyond that is nobody's own any more, which is counted. The table takes
+/// memory (some 100 bytes each) only for those that there are.
+pub const MAX_EVICTED: u32 = 262_144;
 
 /// The size of the ring buffer in bytes.
 pub const RING_BYTES: u32 = 4 << 20;

@@ -15,7 +15,7 @@ use guard_ebpf::kernel::ProgramId;
 use guard_ebpf::operation::Operation;
 use guard_ebpf::record::FLAG_RENAME;
 
-use crate::access::{Arguments, Dentry, Task};
+use crate::access::{Arguments, Dentry, Inode, Task};
 use crate::file;
 use crate::identity::session_of;
 use crate::judge::Act;
@@ -68,16 +68,18 @@ pub fn inode_rename(context: LsmContext) -> i32 {
 /// Judges a session's renaming.
 #[inline(never)]
 fn judge_renaming(arguments: Arguments, session: u32) -> i32 {
-    let away = file::existing(
-        delete(session, FLAG_RENAME),
-        Dentry::from_argument(arguments.get(0)),
-    );
+    let old = Dentry::from_argument(arguments.get(0));
+    let away = file::existing(delete(session, FLAG_RENAME), old);
     if away != 0 {
         return away;
     }
     let over = Dentry::from_argument(arguments.get(1));
     if !over.exists() {
-        return file::new(Act::new(session, Operation::Create), over);
+        let act = Act {
+            brings: old.inode().is_some_and(Inode::leads_on),
+            ..Act::new(session, Operation::Create)
+        };
+        return file::new(act, over);
     }
     file::existing(delete(session, FLAG_RENAME), over)
 }

@@ -9,11 +9,12 @@ use guard_ebpf::decision::Candidates;
 use guard_ebpf::operation::{Facility, Operation, Reason};
 use guard_ebpf::policy::{Policy, Selector};
 use guard_ebpf::record::{FLAG_DIRECTORY, Kind};
-use guard_ebpf::session::{GUARD, Mark, place as place_of};
+use guard_ebpf::session::{GUARD, place as place_of};
 
-use crate::access::{Dentry, Inode, S_IFBLK, S_IFCHR, SuperBlock, Task, forget};
+use crate::access::{Dentry, Inode, S_IFBLK, S_IFCHR, SuperBlock, Task, forget, magic};
 use crate::judge::{self, Act, Outcome};
-use crate::maps::{FACTS, INODES};
+use crate::maps::{FACTS, INODES, MOUNTED};
+use crate::own::{self, Own};
 use crate::report;
 use crate::walk;
 
@@ -32,56 +33,6 @@ const OWN: Region = 1;
 const PIN: Region = 2;
 /// It shows one of the guard's processes.
 const KEEPER: Region = 3;
-
-/// The magic numbers of file systems (`linux/magic.h` and the file systems' own sources).
-mod magic {
-    pub const BPF: u64 = 0xcafe_4a11;
-    pub const PROC: u64 = 0x9fa0;
-    pub const SYSFS: u64 = 0x6265_6572;
-    pub const EFIVARFS: u64 = 0xde5e_81e4;
-    pub const CGROUP: u64 = 0x0027_e0eb;
-    pub const CGROUP2: u64 = 0x6367_7270;
-    pub const DEBUGFS: u64 = 0x6462_6720;
-    pub const TRACEFS: u64 = 0x7472_6163;
-    pub const SECURITYFS: u64 = 0x7363_6673;
-    pub const CONFIGFS: u64 = 0x6265_6570;
-    pub const BINFMT: u64 = 0x4249_4e4d;
-    pub const PSTORE: u64 = 0x6165_676c;
-    pub const SELINUX: u64 = 0xf97c_ff8c;
-    pub const SMACK: u64 = 0x4341_5d53;
-    pub const FUSECTL: u64 = 0x6573_5543;
-    pub const RESCTRL: u64 = 0x0765_5821;
-    pub const NFSD: u64 = 0x6e66_7364;
-    pub const XENFS: u64 = 0xabba_1974;
-    pub const DEVPTS: u64 = 0x1cd1;
-}
-
-/// What is stored of an inode, when it has ever been marked.
-#[inline(always)]
-fn mark_of(inode: Inode) -> Option<&'static mut Mark> {
-    INODES.get(inode)
-}
-
-/// Marks an inode as a session's own. Where there is no memory for that, it is not.
-#[inline(always)]
-pub fn make_own(inode: Inode, session: u32) {
-    let mut mark = Mark::default();
-    if let Some(mark) = INODES.get_or_insert(inode, &mut mark) {
-        mark.owner = session;
-    }
-}
-
-/// Whose own an inode is: the session; 0 for nobody's.
-#[inline(always)]
-pub fn owner(inode: Inode) -> u32 {
-    mark_of(inode).map_or(0, |mark| mark.owner)
-}
-
-/// Whether an inode is a session's own.
-#[inline(always)]
-pub fn is_own(inode: Inode, session: u32) -> bool {
-    mark_of(inode).is_some_and(|mark| mark.owner == session)
-}
 
 /// The device number of the terminal that a session was started on; 0 for none.
 #[inline(always)]
@@ -132,7 +83,7 @@ pub fn device_region(inode: Inode, session: u32) -> Region {
         }
         _ => {}
     }
-    if number == terminal(session) || is_own(inode, session) {
+    if number == terminal(session) || own::is_own(inode, session) {
         return OWN;
     }
     match number >> 20 {
@@ -145,7 +96,7 @@ pub fn device_region(inode: Inode, session: u32) -> Region {
 /// The session whose process a file of procfs shows, or [`GUARD`]; 0 for none.
 #[inline(always)]
 fn shown(inode: Inode) -> u32 {
-    mark_of(inode).map_or(0, |mark| mark.process)
+    INODES.get(inode).map_or(0, |mark| mark.process)
 }
 
 /// The region of a file by its file system.
@@ -159,14 +110,15 @@ fn region(file_system: SuperBlock, inode: Option<Inode>, leaf: Dentry, session: 
                 _ if shows_memory(leaf) => OWN,
                 GUARD => KEEPER,
                 owner if owner != session => Facility::Processes.detail(),
-                _ if is_preference(leaf) && Task::current().euid() == 0 => {
+                _ if is_preference(leaf) && Task::current().may_prefer_itself() => {
                     Facility::Priority.detail()
                 }
                 _ => OWN,
             },
             // In a user namespace of its own an ordinary user may set what belongs to that: its
-            // own network. All else is root's, by the files' modes.
-            _ if Task::current().is_confined() => OWN,
+            // own network. All else below `/proc/sys` is root's: the kernel looks at the user, and
+            // not at capabilities.
+            _ if Task::current().is_confined() && is_setting(leaf) => OWN,
             _ => Facility::Settings.detail(),
         },
         magic::SYSFS | magic::EFIVARFS => Facility::Hardware.detail(),
@@ -202,6 +154,17 @@ fn is_preference(leaf: Dentry) -> bool {
     name == u64::from_le_bytes(*b"oom_scor") || name == u64::from_le_bytes(*b"oom_adj\0")
 }
 
+/// Whether a file of procfs lies below `/proc/sys`.
+#[inline(always)]
+fn is_setting(leaf: Dentry) -> bool {
+    match walk::depth(leaf) {
+        Ok(depth) if depth > 0 => {
+            walk::above(leaf, depth - 1).name_word() as u32 == u32::from_le_bytes(*b"sys\0")
+        }
+        _ => false,
+    }
+}
+
 /// The decision on an operation on a file, by its path.
 #[inline(always)]
 pub fn decide(policy: &'static Policy, slot: u32, act: Act, free: bool, target: Dentry) -> Outcome {
@@ -220,8 +183,9 @@ pub fn decide(policy: &'static Policy, slot: u32, act: Act, free: bool, target: 
         let start = judge::start(policy, slot, file_system).path;
         let end = judge::row(walk::file(slot, start, target, depth));
         // The way to what is protected stays as it is.
-        let ancestors = if act.flags & FLAG_DIRECTORY != 0
-            && matches!(act.operation, DELETE | ATTRIBUTES | MOUNT)
+        let ancestors = if act.brings
+            || act.flags & FLAG_DIRECTORY != 0
+                && matches!(act.operation, DELETE | ATTRIBUTES | MOUNT)
         {
             end.ancestors
         } else {
@@ -238,7 +202,11 @@ pub fn decide(policy: &'static Policy, slot: u32, act: Act, free: bool, target: 
 fn in_region(act: Act, region: Region, inode: Option<Inode>, target: Dentry) -> i32 {
     let mut act = act;
     let free = act.operation == Operation::Create as u32 && region == TREE;
-    if region == OWN {
+    // SAFETY: a value that is written once.
+    if region == OWN
+        || region == TREE
+            && unsafe { MOUNTED.get(target.super_block().device()) } == Some(&act.session)
+    {
         return 0;
     }
     if region > KEEPER {
@@ -252,8 +220,12 @@ fn in_region(act: Act, region: Region, inode: Option<Inode>, target: Dentry) -> 
         Some((policy, slot)) => {
             let outcome = decide(policy, slot, act, free, target);
             let own = match inode {
-                Some(inode) => outcome.yields() && is_own(inode, act.session),
-                None => false,
+                Some(inode) if outcome.yields() => match own::of(inode, act.session) {
+                    Own::Made => true,
+                    Own::Below => !outcome.is_by_rule(),
+                    Own::Not => false,
+                },
+                _ => false,
             };
             (if own { Outcome::own() } else { outcome }, policy.id)
         }
@@ -320,10 +292,4 @@ pub fn new(act: Act, target: Dentry) -> i32 {
 pub fn device_node(session: u32, inode: Inode, node: Dentry) -> i32 {
     let region = forget(device_region(inode, session));
     in_region(Act::new(session, Operation::Machine), region, None, node)
-}
-
-/// Whether a file system holds pseudo terminals.
-#[inline(always)]
-pub fn is_of_terminals(dentry: Dentry) -> bool {
-    dentry.super_block().magic() == magic::DEVPTS
 }

@@ -19,6 +19,7 @@ use crate::access::{Arguments, File, S_IFCHR, Task};
 use crate::file;
 use crate::identity::session_of;
 use crate::judge::{self, Act};
+use crate::own;
 
 /// What a command is judged as.
 enum Command {
@@ -61,18 +62,22 @@ fn command(number: u32, argument: u64) -> Option<Command> {
         (0x58, 60 | 110..=112 | 114 | 116 | 117 | 119 | 120 | 121 | 125) => {
             Some(Command::FileSystem)
         }
-        // btrfs, but for: FICLONE (9), CLONE_RANGE (13), START_SYNC (24), SUBVOL_CREATE (14, its
-        // newer form has the number of START_SYNC), SUBVOL_GETFLAGS (25), TREE_SEARCH (17),
-        // INO_LOOKUP (18), SPACE_INFO (20), WAIT_SYNC (22), DEV_INFO (30), FS_INFO (31),
-        // INO_PATHS (35), LOGICAL_INO (36, 59), FIDEDUPERANGE (54), FSLABEL (49: reading),
-        // FEATURES (57: reading), SUBVOL_INFO (60), SUBVOL_ROOTREF (61), INO_LOOKUP_USER (62),
-        // SYNC (8), SNAP_CREATE (1, 23), DEFRAG (2, 16), ENCODED_READ (64).
+        // btrfs, but for: FICLONE (9), CLONE_RANGE (13), START_SYNC (24, of eight bytes),
+        // SUBVOL_GETFLAGS (25), TREE_SEARCH (17), INO_LOOKUP (18), SPACE_INFO (20), WAIT_SYNC
+        // (22), DEV_INFO (30), FS_INFO (31), INO_PATHS (35), LOGICAL_INO (36, 59),
+        // FIDEDUPERANGE (54), FSLABEL (49: reading), FEATURES (57: reading), SUBVOL_INFO (60),
+        // SUBVOL_ROOTREF (61), INO_LOOKUP_USER (62), SYNC (8), DEFRAG (2, 16),
+        // ENCODED_READ (64). Not SUBVOL_CREATE (14, 24) and SNAP_CREATE (1, 23): they make a
+        // directory, with all that a snapshot brings, and come to no hook that knows its name.
         (
             0x94,
-            1 | 2 | 8 | 9 | 13 | 14 | 16 | 17 | 18 | 20 | 22 | 23 | 24 | 25 | 30 | 31 | 35 | 36
-            | 49 | 54 | 57 | 59 | 60 | 61 | 62 | 64,
+            2 | 8 | 9 | 13 | 16 | 17 | 18 | 20 | 22 | 25 | 30 | 31 | 35 | 36 | 49 | 54 | 57 | 59
+            | 60 | 61 | 62 | 64,
         ) => None,
+        (0x94, 24) if number >> 16 & 0x3fff == 8 => None,
         (0x94, _) => Some(Command::FileSystem),
+        // bcachefs: SUBVOLUME_CREATE, SUBVOLUME_DESTROY.
+        (0xbc, 16 | 17) => Some(Command::FileSystem),
         // f2fs, but for what asks and what concerns the file itself alone.
         (0xf5, 3 | 4 | 6 | 7 | 8 | 10 | 16 | 20) => Some(Command::FileSystem),
         // TIOCSTI, TIOCLINUX, TIOCCONS, TIOCVHANGUP.
@@ -124,8 +129,7 @@ fn judge_command(arguments: Arguments, session: u32) -> i32 {
         Command::Terminal => {
             // The master of a pseudo terminal shows no inode of its own: it was opened, and
             // with it the terminal made, by whoever holds it.
-            if inode.kind() != S_IFCHR || file::is_own(inode, session) || is_master(inode.device())
-            {
+            if inode.kind() != S_IFCHR || own::is_own(inode, session) || is_master(inode.device()) {
                 return 0;
             }
             let act = Act::on_machine(session, Facility::Terminals);

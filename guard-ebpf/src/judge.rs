@@ -37,6 +37,9 @@ pub struct Act {
     pub flags: u8,
     /// Whether the caller asked not to be audited: a refusal is only counted.
     pub quiet: bool,
+    /// Whether what is made brings what lies below it: a directory that is moved, a symbolic link.
+    /// Making it is then refused on the way to places where nothing may be made, as well.
+    pub brings: bool,
 }
 
 impl Act {
@@ -49,6 +52,7 @@ impl Act {
             detail: 0,
             flags: 0,
             quiet: false,
+            brings: false,
         }
     }
 
@@ -235,6 +239,12 @@ impl Outcome {
     #[inline(always)]
     pub fn yields(self) -> bool {
         self.0 >> 24 != 0
+    }
+
+    /// Whether a rule decided.
+    #[inline(always)]
+    pub fn is_by_rule(self) -> bool {
+        self.reason() == Reason::Rule as u8
     }
 
     /// What the hook returns.

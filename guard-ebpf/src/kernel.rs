@@ -37,6 +37,8 @@ fields! {
     TaskMm = "task_struct"."mm";
     TaskCgroups = "task_struct"."cgroups";
     TaskStart = "task_struct"."start_boottime";
+    TaskSignal = "task_struct"."signal";
+    SignalLimits = "signal_struct"."rlim";
     TaskNamespaces = "task_struct"."nsproxy";
     NamespacesMount = "nsproxy"."mnt_ns";
     NamespacesNet = "nsproxy"."net_ns";
@@ -44,6 +46,7 @@ fields! {
     UserNamespaceLevel = "user_namespace"."level";
     CredUserNamespace = "cred"."user_ns";
     CredEuid = "cred"."euid";
+    CredPermitted = "cred"."cap_permitted";
     MmExeFile = "mm_struct"."exe_file";
     CssSetDefault = "css_set"."dfl_cgrp";
     CgroupKn = "cgroup"."kn";
@@ -68,10 +71,14 @@ fields! {
     SbMagic = "super_block"."s_magic";
     SbRoot = "super_block"."s_root";
     SbFlags = "super_block"."s_flags";
+    SbUserNamespace = "super_block"."s_user_ns";
+    PathMount = "path"."mnt";
+    MountSb = "vfsmount"."mnt_sb";
     InodeNumber = "inode"."i_ino";
     InodeMode = "inode"."i_mode";
     InodeSb = "inode"."i_sb";
     InodeLinks = "inode"."i_nlink";
+    InodeGeneration = "inode"."i_generation";
     InodeDevice = "inode"."i_rdev";
     MountRoot = "vfsmount"."mnt_root";
     ProcInodePid = "proc_inode"."pid";
@@ -162,7 +169,7 @@ programs! {
     file_send_sigiotask: Lsm "file_send_sigiotask" ("tsk", "fown", "sig"), "judges the signals that open files send";
     ptrace_access_check: Lsm "ptrace_access_check" ("child", "mode"), "judges debuggers and readers of other processes";
     ptrace_traceme: Lsm "ptrace_traceme" ("parent"), "judges who may be made a tracer";
-    task_setrlimit: Lsm "task_setrlimit" ("p"), "judges resource limits";
+    task_setrlimit: Lsm "task_setrlimit" ("p", "resource", "new_rlim"), "judges resource limits";
     task_setnice: Lsm "task_setnice" ("p"), "judges priorities";
     task_setioprio: Lsm "task_setioprio" ("p"), "judges I/O priorities";
     task_setscheduler: Lsm "task_setscheduler" ("p"), "judges scheduling and processors";
@@ -176,6 +183,7 @@ programs! {
     inode_symlink: Lsm "inode_symlink" ("dentry"), "judges the making of symbolic links";
     inode_mknod: Lsm "inode_mknod" ("dentry", "mode", "dev"), "judges the making of nodes";
     d_instantiate: Lsm "d_instantiate" ("dentry", "inode"), "marks what a session makes as its own";
+    inode_free_security: Lsm "inode_free_security" ("inode"), "remembers what is a session's own when the kernel forgets it";
     file_open: Lsm "file_open" ("file"), "judges opening for writing, and devices";
     file_permission: Lsm "file_permission" ("file", "mask"), "judges writing through descriptors that were open before";
     file_receive: Lsm "file_receive" ("file"), "judges devices that are received as descriptors";
@@ -192,7 +200,9 @@ programs! {
     inode_file_setattr: Lsm ? true "inode_file_setattr" ("dentry"), "judges flags of files";
     sb_mount: Lsm "sb_mount" ("path"), "judges mounting and remounting";
     sb_umount: Lsm "sb_umount" ("mnt"), "judges unmounting";
-    move_mount: Lsm "move_mount" ("to_path"), "judges moving and attaching mounts";
+    move_mount: Lsm "move_mount" ("to_path", "from_path"), "judges moving and attaching mounts";
+    sb_kern_mount: Lsm "sb_kern_mount" ("sb"), "tells which file systems a session mounts in a user namespace of its own";
+    sb_delete: Lsm "sb_delete" ("sb"), "forgets what was known of a file system that is gone";
     task_to_inode: Lsm "task_to_inode" ("p", "inode"), "tells whose process a file in /proc belongs to";
     capable: Lsm "capable" ("ns", "cap", "opts"), "judges capabilities over the whole machine";
     bpf: Lsm "bpf" ("cmd"), "keeps sessions from BPF";

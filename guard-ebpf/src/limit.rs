@@ -1,14 +1,16 @@
 //! Limiting processes: `task_setrlimit` (`prlimit`), `task_setnice`, `task_setioprio`,
 //! `task_setscheduler` (also affinity), `task_movememory` (`move_pages`, `migrate_pages`).
 //! Each refuses what a session does to a process that is not its own. What it does to its own
-//! is bounded by capabilities and by its cgroup.
+//! is bounded by capabilities and by its cgroup; only the limits of priorities cannot be raised,
+//! since that would go around the capability.
 
 use aya_ebpf::macros::lsm;
 use aya_ebpf::programs::LsmContext;
 use guard_ebpf::kernel::ProgramId;
-use guard_ebpf::operation::Operation;
+use guard_ebpf::operation::{Facility, Operation};
+use guard_ebpf::record::NO_NUMBER;
 
-use crate::access::{Arguments, Task};
+use crate::access::{Arguments, Task, untyped};
 use crate::identity::session_of;
 use crate::judge::{self, Act};
 use crate::report::Actor;
@@ -35,7 +37,37 @@ fn judge_limit(arguments: Arguments, session: u32) -> i32 {
 /// Judges resource limits.
 #[lsm(hook = "task_setrlimit")]
 pub fn task_setrlimit(context: LsmContext) -> i32 {
-    limit(&context, ProgramId::task_setrlimit)
+    let session = session_of(Task::current());
+    if session == 0 {
+        return 0;
+    }
+    let arguments = Arguments::of(&context, ProgramId::task_setrlimit);
+    match judge_limit(arguments, session) {
+        0 => judge_preference(arguments, session),
+        verdict => verdict,
+    }
+}
+
+/// Judges raising the limits up to which a process may put itself above others: beyond them the
+/// kernel asks for a capability, and within them for nothing.
+#[inline(never)]
+fn judge_preference(arguments: Arguments, session: u32) -> i32 {
+    /// `RLIMIT_NICE`, `RLIMIT_RTPRIO`.
+    const PREFERENCES: core::ops::RangeInclusive<u32> = 13..=14;
+    let resource = arguments.get(1) as u32;
+    if !PREFERENCES.contains(&resource) {
+        return 0;
+    }
+    // `struct rlimit`: the soft limit, the hard limit.
+    let wanted = untyped(arguments.get(2).wrapping_add(8) as *const u8);
+    if wanted <= Task::from_argument(arguments.get(0)).hard_limit(resource) {
+        return 0;
+    }
+    judge::machine(
+        Act::on_machine(session, Facility::Priority),
+        NO_NUMBER,
+        resource,
+    )
 }
 
 /// Judges priorities.

@@ -27,7 +27,8 @@ const NOAUDIT: u32 = 2;
 #[inline(always)]
 fn facility(capability: u32) -> Option<Facility> {
     Some(match capability {
-        12 => Facility::Network,
+        // CAP_NET_RAW (13): packets by hand pass for a service's, and end its connections.
+        12 | 13 => Facility::Network,
         16 => Facility::Modules,
         17 => Facility::Hardware,
         20 | 32 | 33 | 40 => Facility::Security,

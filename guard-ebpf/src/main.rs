@@ -25,6 +25,7 @@ mod ipc;
 mod limit;
 mod machine;
 mod mount;
+mod own;
 mod signal;
 mod trace;
 mod write;

@@ -14,14 +14,16 @@ use aya_ebpf::helpers::generated::{
 };
 use aya_ebpf::macros::btf_map;
 use guard_ebpf::abi::{
-    MAX_ADDRESSES, MAX_EXECUTABLES, MAX_IPC_OBJECTS, MAX_LISTENERS, MAX_OWNERS, MAX_POLICIES,
-    MAX_ROWS, MAX_SESSIONS, MAX_STARTS, MAX_TASKS, RING_BYTES,
+    MAX_ADDRESSES, MAX_EVICTED, MAX_EXECUTABLES, MAX_IPC_OBJECTS, MAX_LISTENERS, MAX_MOUNTED,
+    MAX_OWNERS, MAX_POLICIES, MAX_ROWS, MAX_SESSIONS, MAX_STARTS, MAX_TASKS, RING_BYTES,
 };
 use guard_ebpf::automaton::{Row, Start, StartKey};
 use guard_ebpf::bits::Bits;
 use guard_ebpf::policy::{Policy, UserKey};
 use guard_ebpf::record::ExecutableKey;
-use guard_ebpf::session::{Counters, Facts, Label, Listener, Mark, Owner, PortKey, Session};
+use guard_ebpf::session::{
+    Counters, EvictedKey, Facts, Label, Listener, Mark, Owner, PortKey, Session,
+};
 
 use crate::access::{Inode, Sock, Task};
 
@@ -125,6 +127,21 @@ pub static ADDRESSES: HashMap<[u8; 16], u32, { MAX_ADDRESSES as usize }> = HashM
 /// The System V IPC objects that sessions made, by the address of the kernel's permissions.
 #[btf_map]
 pub static IPC_OBJECTS: HashMap<u64, u32, { MAX_IPC_OBJECTS as usize }> = HashMap::new();
+
+/// The session that each file belongs to that the kernel has dropped from memory. Not
+/// preallocated: mostly there are none.
+#[btf_map]
+pub static EVICTED: HashMap<
+    EvictedKey,
+    u32,
+    { MAX_EVICTED as usize },
+    { BPF_F_NO_PREALLOC as usize },
+> = HashMap::new();
+
+/// The file systems that sessions mounted in user namespaces of their own: the device number to
+/// the session.
+#[btf_map]
+pub static MOUNTED: HashMap<u32, u32, { MAX_MOUNTED as usize }> = HashMap::new();
 
 /// What is known of each session apart from its policy.
 #[btf_map]

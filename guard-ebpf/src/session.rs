@@ -76,11 +76,26 @@ pub struct Mark {
     /// The session that was started with the file as its standard output or error; 0 for none.
     /// It may write through that descriptor, and not open the file for writing.
     pub given: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// 1 when the owner did not make the file, and it is its own for lying in a directory that it
+    /// made; 0 otherwise.
+    pub inherited: u32,
     /// The session (high) and the policy (low) that were last found to let the file be
     /// written; in one word, so that it is read and written in one step.
     pub writable: u64,
+}
+
+/// A file of a session's own whose inode the kernel has dropped from memory: the key of
+/// `EVICTED`, whose value is the session. Numbers of inodes are used again, and then with
+/// another generation.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct EvictedKey {
+    /// The device number of the file system, `major << 20 | minor`.
+    pub device: u32,
+    /// The inode's generation.
+    pub generation: u32,
+    /// Its number.
+    pub number: u64,
 }
 
 /// A port that a session listens on: the key of `LISTENERS`.
@@ -134,6 +149,9 @@ pub struct Counters {
     pub errors: u64,
     /// Processes that were moved into the session and could not be labelled.
     pub unlabelled: u64,
+    /// Files of its own that could not be remembered when the kernel dropped their inodes: they
+    /// are protected from it now.
+    pub forgotten: u64,
 }
 
 impl Counters {
@@ -168,6 +186,7 @@ const _: () = {
     assert!(size_of::<Mark>() == 24);
     assert!(size_of::<PortKey>() == 16 && LISTENED.is_power_of_two());
     assert!(size_of::<Session>() == 8);
-    assert!(size_of::<Counters>() == 8 * (1 + MAX_OPERATIONS * VERDICTS + MAX_OPERATIONS + 2));
+    assert!(size_of::<Counters>() == 8 * (1 + MAX_OPERATIONS * VERDICTS + MAX_OPERATIONS + 3));
+    assert!(size_of::<EvictedKey>() == 16);
     assert!(size_of::<Owner>() == 32);
 };

@@ -322,6 +322,16 @@ pub fn depth(leaf: Dentry) -> Result<u32, Reason> {
     }
 }
 
+/// The directory so many steps above a file.
+#[inline(always)]
+pub fn above(leaf: Dentry, steps: u32) -> Dentry {
+    let mut node = leaf;
+    if steps != 0 {
+        climb(&mut node, steps);
+    }
+    node
+}
+
 /// The row at which a file's path ends.
 #[inline(always)]
 pub fn file(slot: u32, start: u16, leaf: Dentry, depth: u32) -> u32 {

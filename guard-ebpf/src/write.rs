@@ -9,7 +9,8 @@
 //!   through them later comes to no hook.
 //! - `file_receive`: judges devices that arrive as descriptors; files are judged when they are
 //!   written.
-//! - `file_fcntl`: judges leases: who opens the file then waits for the session to give them up.
+//! - `file_fcntl`: judges leases and delegations: who opens the file, or makes something in the
+//!   directory, then waits for the session to give them up.
 //! - `file_lock`: judges locks that shut others out: a descriptor for reading is enough for one.
 
 use aya_ebpf::macros::lsm;
@@ -18,11 +19,14 @@ use guard_ebpf::kernel::ProgramId;
 use guard_ebpf::operation::Operation;
 use guard_ebpf::session::Mark;
 
-use crate::access::{Arguments, Dentry, File, Inode, S_IFBLK, S_IFCHR, S_IFDIR, S_IFREG, Task};
+use crate::access::{
+    Arguments, Dentry, File, Inode, S_IFBLK, S_IFCHR, S_IFDIR, S_IFREG, Task, magic,
+};
 use crate::file;
 use crate::identity::session_of;
 use crate::judge::{self, Act};
 use crate::maps::INODES;
+use crate::own;
 
 /// `FMODE_WRITE`.
 const FMODE_WRITE: u32 = 2;
@@ -58,8 +62,10 @@ fn judge_opening(session: u32, file: File) -> i32 {
     let Some(inode) = file.inode() else {
         return judge::EPERM;
     };
-    if file.mode() & FMODE_CREATED != 0 || file.flags() & O_TMPFILE != 0 {
-        file::make_own(inode, session);
+    // A message queue is opened with whatever flags the caller gave: those alone say nothing.
+    let is_nameless = file.flags() & O_TMPFILE != 0 && inode.links() == 0 && dentry.is_unhashed();
+    if file.mode() & FMODE_CREATED != 0 || is_nameless {
+        own::make(inode, session);
         return 0;
     }
     match inode.kind() {
@@ -80,7 +86,9 @@ const fn writable(session: u32, policy: u32) -> u64 {
 #[inline(always)]
 fn judge_writing(session: u32, inode: Inode, dentry: Dentry) -> i32 {
     let verdict = file::with_inode(Act::new(session, Operation::Overwrite), inode, dentry);
+    // What may be written in procfs depends on who writes, and not on the file alone.
     if verdict == 0
+        && inode.super_block().magic() != magic::PROC
         && let Some((policy, _)) = judge::policy_of(session)
     {
         let mut mark = Mark::default();
@@ -176,6 +184,17 @@ fn judge_received(session: u32, file: File) -> i32 {
     }
 }
 
+/// Judges a delegation: who makes or removes something in the directory waits for the session.
+#[inline(never)]
+fn judge_delegation(session: u32, file: File) -> i32 {
+    match (file.inode(), file.dentry()) {
+        (Some(inode), Some(dentry)) => {
+            file::with_inode(Act::new(session, Operation::Overwrite), inode, dentry)
+        }
+        _ => judge::EPERM,
+    }
+}
+
 /// Judges locks.
 #[lsm(hook = "file_lock")]
 pub fn file_lock(context: LsmContext) -> i32 {
@@ -190,19 +209,24 @@ pub fn file_lock(context: LsmContext) -> i32 {
     judge_descriptor(session, File::from_argument(arguments.get(0)))
 }
 
-/// Judges leases.
+/// Judges leases and delegations.
 #[lsm(hook = "file_fcntl")]
 pub fn file_fcntl(context: LsmContext) -> i32 {
     /// `F_SETLEASE`, and `F_UNLCK`, which gives one up.
     const SET_LEASE: u32 = 1024;
     const UNLOCK: u32 = 2;
+    /// `F_SETDELEG` (6.19), also of directories. Whether it gives one up stands in the caller's
+    /// memory.
+    const SET_DELEGATION: u32 = 1040;
     let session = session_of(Task::current());
     if session == 0 {
         return 0;
     }
     let arguments = Arguments::of(&context, ProgramId::file_fcntl);
-    if arguments.get(1) as u32 != SET_LEASE || arguments.get(2) as u32 == UNLOCK {
-        return 0;
+    let file = File::from_argument(arguments.get(0));
+    match arguments.get(1) as u32 {
+        SET_LEASE if arguments.get(2) as u32 != UNLOCK => judge_descriptor(session, file),
+        SET_DELEGATION => judge_delegation(session, file),
+        _ => 0,
     }
-    judge_descriptor(session, File::from_argument(arguments.get(0)))
 }

@@ -15,6 +15,7 @@ mod events;
 pub mod init;
 mod lifecycle;
 mod limits;
+mod own;
 pub mod promise;
 mod refusals;
 pub mod registry;

@@ -71,6 +71,7 @@ pub fn all() -> impl Iterator<Item = &'static Test> {
         attacks::TESTS,
         attacks::threats::TESTS,
         lifecycle::TESTS,
+        crate::own::TESTS,
         crate::limits::TESTS,
         crate::canary::TESTS,
         crate::reload::TESTS,

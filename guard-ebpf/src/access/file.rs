@@ -3,8 +3,8 @@
 use guard_ebpf::kernel::Field;
 
 use super::{
-    Attributes, Dentry, File, FileOwner, Inode, Mount, Path, SuperBlock, offset, owner_is_pointer,
-    untyped,
+    Attributes, Dentry, File, FileOwner, Inode, Mount, Path, SuperBlock, UserNamespace, offset,
+    owner_is_pointer, untyped,
 };
 
 /// `S_IFDIR`.
@@ -24,7 +24,21 @@ impl Path {
     }
 }
 
+impl Path {
+    /// The file system that it leads into.
+    #[inline(always)]
+    pub fn super_block(self) -> Option<SuperBlock> {
+        Some(Mount::from_pointer(self.read(Field::PathMount))?.super_block())
+    }
+}
+
 impl Mount {
+    /// Its file system.
+    #[inline(always)]
+    pub fn super_block(self) -> SuperBlock {
+        SuperBlock(self.read(Field::MountSb))
+    }
+
     /// Its root: where the file system begins that it shows.
     #[inline(always)]
     pub fn root(self) -> Dentry {
@@ -168,6 +182,12 @@ impl SuperBlock {
         Dentry(self.read(Field::SbRoot))
     }
 
+    /// Whether it was mounted in a user namespace that is not the first.
+    #[inline(always)]
+    pub fn is_confined(self) -> bool {
+        !UserNamespace(self.read(Field::SbUserNamespace)).is_first()
+    }
+
     /// Whether it is the kernel's own and nowhere mounted: pipes, sockets, anonymous memory.
     #[inline(always)]
     pub fn is_nowhere(self) -> bool {
@@ -182,6 +202,13 @@ impl Inode {
     #[inline(always)]
     pub fn number(self) -> u64 {
         self.read(Field::InodeNumber)
+    }
+
+    /// Whether paths go on below it: a directory, a symbolic link.
+    #[inline(always)]
+    pub fn leads_on(self) -> bool {
+        const S_IFLNK: u16 = 0o120_000;
+        matches!(self.kind(), S_IFDIR | S_IFLNK)
     }
 
     /// Whether it is a directory (`S_ISDIR`).
@@ -200,6 +227,18 @@ impl Inode {
     #[inline(always)]
     pub fn links(self) -> u32 {
         self.read(Field::InodeLinks)
+    }
+
+    /// Which of the files that had its number one after the other it is.
+    #[inline(always)]
+    pub fn generation(self) -> u32 {
+        self.read(Field::InodeGeneration)
+    }
+
+    /// Its file system.
+    #[inline(always)]
+    pub fn super_block(self) -> SuperBlock {
+        SuperBlock(self.read(Field::InodeSb))
     }
 
     /// The number of the device that it stands for, `major << 20 | minor`.

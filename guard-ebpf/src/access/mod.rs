@@ -5,6 +5,7 @@
 //! fault: the kernel turns a read of an invalid address into zero.
 
 mod file;
+pub mod magic;
 mod socket;
 mod task;
 

@@ -6,7 +6,7 @@ use guard_ebpf::kernel::Field;
 
 use super::{
     Cgroup, Cred, CssSet, Dentry, File, KernfsNode, Memory, MountNamespace, Namespaces, Task,
-    UserNamespace, untyped,
+    UserNamespace, offset, untyped,
 };
 
 impl Task {
@@ -81,6 +81,28 @@ impl Task {
             }
             None => false,
         }
+    }
+
+    /// Whether it may have the kernel spare it when memory runs out, or can come to: root has the
+    /// capability among those that it can use, `CAP_SYS_RESOURCE`.
+    #[inline(always)]
+    pub fn may_prefer_itself(self) -> bool {
+        const RESOURCE: u32 = 24;
+        match Cred::from_pointer(self.read(Field::TaskCred)) {
+            // Two words of 32 bits before 6.3, one of 64 since: the same in memory.
+            Some(cred) => cred.read::<u64>(Field::CredPermitted) >> RESOURCE & 1 != 0,
+            None => true,
+        }
+    }
+
+    /// The highest value that a resource limit of its process may be set to without a capability.
+    #[inline(always)]
+    pub fn hard_limit(self, resource: u32) -> u64 {
+        /// `struct rlimit`: the soft limit, the hard limit.
+        const LIMIT: u64 = 16;
+        let signal: u64 = self.read(Field::TaskSignal);
+        let limits = signal + offset(Field::SignalLimits) as u64;
+        untyped((limits + u64::from(resource) * LIMIT + LIMIT / 2) as *const u8)
     }
 
     /// Its executable's dentry. Kernel threads and processes that have exited have none.

@@ -187,6 +187,10 @@ fn troubles(session: &SessionStatus) -> String {
             session.unlabelled,
             "processes that were moved in could not be labelled and are not guarded",
         ),
+        (
+            session.forgotten,
+            "files of its own are protected from it now: more could not be remembered",
+        ),
     ] {
         if count > 0 {
             let _ = write!(text, "\n{name}: {count} {what}\n");
@@ -251,6 +255,7 @@ mod tests {
                 unlogged: 0,
                 errors: 0,
                 unlabelled: 0,
+                forgotten: 0,
                 cgroup: "/sys/fs/cgroup/guard/claude-1".into(),
                 log: "/var/log/guard/x.jsonl".into(),
             }],

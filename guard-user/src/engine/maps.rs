@@ -9,7 +9,7 @@ use guard_ebpf::automaton::{Row, Start, StartKey};
 use guard_ebpf::bits::Bits;
 use guard_ebpf::policy::{Policy, UserKey};
 use guard_ebpf::record::ExecutableKey;
-use guard_ebpf::session::{Counters, Facts, Listener, Owner, PortKey, Session};
+use guard_ebpf::session::{Counters, EvictedKey, Facts, Listener, Owner, PortKey, Session};
 
 use super::shared::Shared;
 
@@ -41,6 +41,8 @@ pub struct Maps {
     pub listeners: HashMap<MapData, Shared<PortKey>, Shared<Listener>>,
     /// The System V IPC objects that sessions made, by address.
     pub ipc_objects: HashMap<MapData, u64, u32>,
+    /// Files of sessions' own that the kernel has dropped from memory.
+    pub evicted: HashMap<MapData, Shared<EvictedKey>, u32>,
     /// The host's own addresses.
     pub addresses: HashMap<MapData, [u8; 16], u32>,
 }
@@ -71,6 +73,8 @@ pub const NAMES: &[&str] = &[
     "LISTENERS",
     "ADDRESSES",
     "IPC_OBJECTS",
+    "EVICTED",
+    "MOUNTED",
     "FACTS",
 ];
 
@@ -91,6 +95,7 @@ impl Maps {
             facts: pinned(directory, "FACTS", Map::Array)?,
             listeners: pinned(directory, "LISTENERS", Map::HashMap)?,
             ipc_objects: pinned(directory, "IPC_OBJECTS", Map::HashMap)?,
+            evicted: pinned(directory, "EVICTED", Map::HashMap)?,
             addresses: pinned(directory, "ADDRESSES", Map::HashMap)?,
         })
     }

@@ -86,7 +86,8 @@ impl Engine {
             .context("the session cannot be removed")
     }
 
-    /// Forgets what a session listened on and which IPC objects it made: room for others.
+    /// Forgets what a session listened on, which IPC objects it made, and which of its files have
+    /// gone from memory: room for others.
     fn forget_belongings(&mut self, session: u32) {
         let listeners: Vec<_> = self
             .maps
@@ -111,6 +112,18 @@ impl Engine {
         for object in objects {
             // It may have been freed meanwhile.
             let _ = self.maps.ipc_objects.remove(&object);
+        }
+        let files: Vec<_> = self
+            .maps
+            .evicted
+            .iter()
+            .filter_map(Result::ok)
+            .filter(|(_, owner)| *owner == session)
+            .map(|(file, _)| file)
+            .collect();
+        for file in files {
+            // It may be in memory again.
+            let _ = self.maps.evicted.remove(&file);
         }
     }
 

@@ -10,6 +10,7 @@ use super::resolve::{self, Host, Resolver};
 use super::time::Time;
 use crate::policy::compiled::RuleInfo;
 use crate::system::signals;
+use guard_ebpf::abi::MAX_EVICTED;
 use guard_ebpf::operation::{MAX_OPERATIONS, Operation, Reason};
 use guard_ebpf::record::Task;
 use guard_ebpf::session::Counters;
@@ -63,6 +64,7 @@ pub struct Pipeline<H> {
 struct Reported {
     lost: [u64; MAX_OPERATIONS],
     unlabelled: u64,
+    forgotten: u64,
 }
 
 impl<H: Host> Pipeline<H> {
@@ -215,6 +217,18 @@ impl<H: Host> Pipeline<H> {
                 message: format!(
                     "{unlabelled} processes that were moved into the session could not be \
                      labelled and are not guarded; end them, or stop the session"
+                ),
+            }));
+        }
+        let forgotten = counters.forgotten.saturating_sub(reported.forgotten);
+        if forgotten > 0 {
+            reported.forgotten = counters.forgotten;
+            bodies.push(Body::Notice(Notice {
+                level: Level::Warning,
+                message: format!(
+                    "{forgotten} files that the session made are protected from it now: the kernel \
+                     dropped them from memory, and guard remembers {MAX_EVICTED} such files; what \
+                     lies in a workspace needs no remembering"
                 ),
             }));
         }

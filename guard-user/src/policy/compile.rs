@@ -29,11 +29,13 @@ use super::ruleset::{Ruleset, RulesetRule};
 const MAX_UNREACHED: usize = 256;
 
 /// Whether a rule that refuses an operation on a place refuses it on the directories on the way
-/// to that place as well: what is done to those would move the place, lock it away or hide it.
+/// to that place as well: what is done to those would move the place, lock it away or hide it. For
+/// making files that is about what brings its own tree along: a directory that is moved there, a
+/// symbolic link.
 pub(crate) const fn guards_ancestors(operation: Operation) -> bool {
     matches!(
         operation,
-        Operation::Delete | Operation::Attributes | Operation::Mount
+        Operation::Delete | Operation::Attributes | Operation::Mount | Operation::Create
     )
 }
 

@@ -215,6 +215,8 @@ pub struct SessionStatus {
     pub errors: u64,
     /// Processes that were moved into the session and could not be labelled.
     pub unlabelled: u64,
+    /// Files of its own that are protected from it now.
+    pub forgotten: u64,
     /// Its cgroup.
     pub cgroup: PathBuf,
     /// Its log.

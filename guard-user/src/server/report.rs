@@ -55,6 +55,7 @@ fn session_status(inner: &Inner, id: u32, session: &Session) -> SessionStatus {
         unlogged: inner.feed.unlogged(&state.name),
         errors: counters.errors,
         unlabelled: counters.unlabelled,
+        forgotten: counters.forgotten,
         cgroup: state.cgroup.directory.clone(),
         log: state.log.clone(),
     }
