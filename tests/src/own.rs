@@ -51,7 +51,8 @@ mv made/deep/8 made/deep/renamed; echo "renamed $?"
 rm -r made; echo "tree $?"
 rm alone; echo "file $?"
 rm -f replaced foreign before/file
-rmdir before
+(: > before); (: >> before)
+rmdir before; mv before away
 echo done
 "#;
 

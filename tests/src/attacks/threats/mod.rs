@@ -14,6 +14,7 @@ mod ipc;
 mod machine;
 mod mounts;
 mod places;
+mod pretences;
 mod processes;
 pub mod scene;
 mod sockets;
@@ -209,7 +210,7 @@ macro_rules! groups {
 groups! {
     processes in HERE: processes cgroups ipc;
     machine in HERE: machine devices places;
-    files in DISKS: files attributes;
+    files in DISKS: files attributes pretences;
     mounts in HERE: mounts;
     sockets in HERE: sockets;
     terminals in HERE: terminals;

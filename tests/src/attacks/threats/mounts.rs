@@ -4,8 +4,9 @@ use std::fs;
 
 use nix::libc::{self, O_DIRECTORY, O_RDONLY};
 
-use super::scene::{NAMESPACES, Scene, Script, Stage, bytes, does, file, string, words32, words64};
-use super::{Row, both, root};
+use super::scene::{NAMESPACES, Scene, Script, Stage, WHOLE, bytes, does, file, fresh, is_whole};
+use super::scene::{string, words32, words64};
+use super::{Row, both, root, user};
 use crate::support::raw::{self, call};
 
 /// `FS_IOC_SHUTDOWN`, `FIFREEZE`, `FITHAW`, `FS_IOC_SETFSLABEL`, `FS_IOC_GETFSLABEL`.
@@ -146,7 +147,93 @@ fn own_namespace() -> Script {
     )
 }
 
+/// A mount namespace of its own, in which it is root and mounts this.
+fn own_mount(uid: u32, kind: &str, place: &str, options: &str) -> Script {
+    let map = format!("0 {uid} 1");
+    let set = |script: Script, name: &str, text: &str| {
+        let path = format!("/proc/self/{name}");
+        script.then(
+            libc::SYS_write,
+            &[&file(libc::O_WRONLY, path), &string(text), &text.len()],
+        )
+    };
+    let script = does(NAMESPACES, &[&(libc::CLONE_NEWUSER | libc::CLONE_NEWNS)]);
+    let script = set(script, "setgroups", "deny");
+    let script = set(script, "uid_map", &map);
+    set(script, "gid_map", &map)
+        .then(
+            libc::SYS_mount,
+            &[
+                &string("none"),
+                &string("/"),
+                &0,
+                &(libc::MS_REC | libc::MS_PRIVATE),
+                &0,
+            ],
+        )
+        .then(
+            libc::SYS_mount,
+            &[
+                &string("own"),
+                &string(place),
+                &string(kind),
+                &0,
+                &string(options),
+            ],
+        )
+}
+
+/// As containers do it: a tree that is there, with a layer of the session's own above it.
+fn layered(stage: &mut Stage<'_>) -> anyhow::Result<Scene> {
+    let lower = stage.directory()?;
+    let path = format!("{lower}/file");
+    fs::write(&path, WHOLE)?;
+    std::os::unix::fs::chown(&path, Some(stage.uid), Some(stage.uid))?;
+    let above = format!("{}/layers-{}", stage.workspace(), fresh());
+    let (upper, work, there) = (
+        format!("{above}/upper"),
+        format!("{above}/work"),
+        format!("{above}/there"),
+    );
+    for directory in [&above, &upper, &work, &there] {
+        let made = stage
+            .agent
+            .attack("script", &[&libc::SYS_mkdir, &string(directory), &0o755])?;
+        anyhow::ensure!(made.is_ok(), "{directory}: {made:?}");
+    }
+    let options = format!("lowerdir={lower},upperdir={upper},workdir={work},userxattr");
+    Ok(own_mount(stage.uid, "overlay", &there, &options)
+        .then(
+            libc::SYS_truncate,
+            &[&string(format_args!("{there}/file")), &1],
+        )
+        .then(libc::SYS_unlink, &[&string(format_args!("{there}/file"))])
+        .scene()
+        .shows(move || is_whole(&path)))
+}
+
 pub const ROWS: &[Row] = &[
+    both("F1", "a file system in a namespace of its own", |s| {
+        let place = s.directory()?;
+        fs::create_dir(format!("{place}/there"))?;
+        std::os::unix::fs::chown(format!("{place}/there"), Some(s.uid), Some(s.uid))?;
+        let there = format!("{place}/there");
+        let inside = format!("{there}/file");
+        Ok(own_mount(s.uid, "tmpfs", &there, "size=1m")
+            .then(
+                libc::SYS_mkdir,
+                &[&string(format_args!("{there}/etc")), &0o755],
+            )
+            .then(libc::SYS_mknod, &[&string(&inside), &0o100_644, &0])
+            .then(libc::SYS_chmod, &[&string(&inside), &0o600])
+            .then(libc::SYS_unlink, &[&string(&inside)])
+            .scene())
+    })
+    .twin(),
+    user("F1", "a layer of its own above what is there", layered)
+        .from(6, 6)
+        .with_modules()
+        .twin(),
     root("F1", "umount", |s| on_mount(s, |place, _| umount(place, 0))),
     root("F1", "umount -l", |s| {
         on_mount(s, |place, _| umount(place, libc::MNT_DETACH))
