@@ -34,9 +34,11 @@ pub struct FileFacts {
     pub device: u32,
     /// The path from that file system's root.
     pub path: Vec<u8>,
-    /// Whether it is a directory.
+    /// Whether it is a directory. Of what is made: whether it brings what lies below it, as a
+    /// directory does that is moved there, and a symbolic link.
     pub is_directory: bool,
-    /// Whether it is the session's own: the session made it, or a directory that it lies in.
+    /// Whether the session made it. (What others put into a directory that it made is spared the
+    /// refusal for want of a rule, and no other.)
     pub is_own: bool,
 }
 

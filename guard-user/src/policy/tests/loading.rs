@@ -4,7 +4,7 @@ use super::*;
 use crate::session::limits::{Limit, Limits};
 
 #[test]
-fn the_default_policy_allows_deletion_in_the_workspace_and_of_temporary_files() {
+fn the_default_policy_allows_deletion_in_the_workspace_and_of_scratch_files() {
     let host = FakeHost::new();
     let environment = environment();
     let loaded = Loader::new(&environment, &host)
@@ -16,14 +16,13 @@ fn the_default_policy_allows_deletion_in_the_workspace_and_of_temporary_files() 
         "allow workspace"
     );
     assert_eq!(loaded.delete(&file(HOME, "/alice/Documents/a")), "deny");
-    assert_eq!(loaded.delete(&file(TMP, "/x")), "allow temporary-files");
+    for others in ["/var/tmp/x", "/run/user/1000/x"] {
+        assert_eq!(loaded.delete(&file(ROOT, others)), "deny", "{others}");
+    }
+    assert_eq!(loaded.delete(&file(TMP, "/x")), "deny");
     assert_eq!(
-        loaded.delete(&file(ROOT, "/var/tmp/x")),
-        "allow temporary-files"
-    );
-    assert_eq!(
-        loaded.delete(&file(ROOT, "/run/user/1000/x")),
-        "allow temporary-files"
+        loaded.delete(&file(TMP, "/pytest-of-alice/pytest-0")),
+        "allow scratch"
     );
     assert_eq!(loaded.delete(&file(ROOT, "/run/user/1001/x")), "deny");
     assert_eq!(loaded.signal(9, &process()), "deny");
@@ -46,7 +45,7 @@ fn without_a_workspace_its_rule_is_left_out_and_that_is_said() {
         loaded.notes[0]
     );
     assert_eq!(loaded.delete(&file(HOME, "/alice/work/a")), "deny");
-    assert_eq!(loaded.delete(&file(TMP, "/x")), "allow temporary-files");
+    assert_eq!(loaded.delete(&file(TMP, "/uv-1.lock")), "allow scratch");
 }
 
 #[test]

@@ -112,7 +112,7 @@ impl PlainRule {
     fn fits_file(&self, operation: Operation, facts: &FileFacts) -> bool {
         let guards_ancestors = matches!(
             operation,
-            Operation::Delete | Operation::Attributes | Operation::Mount
+            Operation::Delete | Operation::Attributes | Operation::Mount | Operation::Create
         );
         self.operations.contains(&operation)
             && self.on.as_ref().is_none_or(|globs| {
