@@ -230,13 +230,25 @@ pub fn every_way(_: &mut Context) -> anyhow::Result<()> {
     cases.finish()
 }
 
+#[expect(
+    clippy::too_many_lines,
+    reason = "one scene, looked at from several sides"
+)]
 pub fn what_may_go(_: &mut Context) -> anyhow::Result<()> {
     let mut cases = Cases::default();
     let _server = Server::start()?;
     for (uid, who) in [(0, "root"), (AGENT, "user")] {
         let mut guarded = Agent::guarded(who, uid)?;
         let workspace = format!("/srv/work-{who}");
-        for directory in [&workspace, "/tmp", "/var/tmp", "/dev/shm"] {
+        let scratch = format!("/tmp/pytest-of-{who}");
+        fs::create_dir_all(&scratch)?;
+        for (directory, goes) in [
+            (&*workspace, true),
+            (&*scratch, true),
+            ("/tmp", false),
+            ("/var/tmp", false),
+            ("/dev/shm", false),
+        ] {
             cases.run(format_args!("session of {who}: in {directory}"), || {
                 let place = format!("{directory}/place");
                 make(&place, uid)?;
@@ -245,10 +257,19 @@ pub fn what_may_go(_: &mut Context) -> anyhow::Result<()> {
                     chown(directory, Some(0), Some(0))?;
                 }
                 let left = guarded.succeed("all-below", &[&place])?;
-                ensure!(left == 0, "{left} things could not be removed");
-                guarded.succeed("rmdir", &[&place])?;
-                ensure!(!Path::new(&place).exists(), "it is still there");
+                let kept = if goes { 0 } else { 7 };
+                ensure!(left == kept, "{left} things are left, and not {kept}");
+                if goes {
+                    guarded.succeed("rmdir", &[&place])?;
+                } else {
+                    guarded.refused("rename", &[&place, &format!("{directory}/gone")])?;
+                }
+                ensure!(
+                    Path::new(&place).exists() != goes,
+                    "{place} is there: {goes}"
+                );
                 fs::remove_file(format!("{place}.link"))?;
+                let _ = fs::remove_dir_all(&place);
                 Ok(())
             });
         }
