@@ -124,27 +124,38 @@ impl Server {
 
     /// Looks at the memory with one session, and after many events.
     pub fn memory(&self, outsider: &Outsider) -> anyhow::Result<()> {
-        let mut session = Command::new("guard")
+        let mut living = Command::new("guard")
             .args(["run", "--user", "root", "--workspace", WORKSPACE, "--"])
             .args(["sleep", "1000000"])
             .stdin(Stdio::null())
             .spawn()?;
         std::thread::sleep(Duration::from_secs(3));
         self.resident("resident memory with a session (kB)")?;
-        let before = self.executed()?;
         let pid = outsider.to_string();
-        self.in_session(&["refusals", &pid, &EVENTS.to_string()])?;
-        let executed = (self.executed()? - before) / u64::from(EVENTS);
+        let session = |events: u32| {
+            let before = self.executed()?;
+            self.in_session(&["refusals", &pid, &events.to_string()])?;
+            anyhow::Ok(self.executed()? - before)
+        };
+        let without = session(0)?;
+        line(
+            TABLE,
+            "the server's instructions for a session (millions)",
+            "figure",
+            without / 1_000_000,
+            "",
+        );
+        let with = session(EVENTS)?;
         line(
             TABLE,
             "the server's instructions for an event",
             "figure",
-            executed,
+            with.saturating_sub(without) / u64::from(EVENTS),
             "",
         );
         self.resident("resident memory after 10,000 events (kB)")?;
-        kill(Pid::from_raw(session.id() as i32), Signal::SIGTERM)?;
-        session.wait()?;
+        kill(Pid::from_raw(living.id() as i32), Signal::SIGTERM)?;
+        living.wait()?;
         Ok(())
     }
 
@@ -209,6 +220,5 @@ impl Drop for Server {
         let _ = self.0.wait();
         // Programs go with their pins.
         let _ = fs::remove_dir_all(PINS);
-        std::thread::sleep(Duration::from_secs(1));
     }
 }

@@ -52,10 +52,12 @@ fn machine(image: Image) -> anyhow::Result<()> {
         let _programs = probe::attach(probe::Kind::Empty)?;
         calls::start("empty program", &outsider)?;
     }
+    subject::wait_for_programs_to_go()?;
     {
         let _programs = probe::attach(probe::Kind::Label)?;
         calls::start("looks for a label", &outsider)?;
     }
+    subject::wait_for_programs_to_go()?;
     {
         let server = Server::start()?;
         calls::start("guard, outside", &outsider)?;
@@ -66,6 +68,7 @@ fn machine(image: Image) -> anyhow::Result<()> {
         server.in_lenient_session(&["lenient", &outsider.to_string()])?;
         server.memory(&outsider)?;
     }
+    subject::wait_for_programs_to_go()?;
     calls::start("nothing loaded, again", &outsider)?;
     programs::measure(image, "nothing loaded, again")
 }

@@ -22,6 +22,7 @@ pub enum Kind {
 const HOOKS: &[&str] = &[
     "task_kill",
     "inode_unlink",
+    "inode_free_security",
     "file_open",
     "file_permission",
     "mmap_file",

@@ -32,6 +32,20 @@ pub fn prepare() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Waits until no program is left that was taken off its hook: the kernel does that after the last
+/// descriptor of each is gone, one after the other, and whatever goes before everything else would
+/// keep it from that.
+pub fn wait_for_programs_to_go() -> anyhow::Result<()> {
+    for _ in 0..600 {
+        let symbols = fs::read_to_string("/proc/kallsyms")?;
+        if !symbols.lines().any(|line| line.contains(" bpf_prog_")) {
+            return Ok(());
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    anyhow::bail!("programs stay on their hooks")
+}
+
 /// A process that ignores SIGTERM and waits: ended when this goes.
 pub struct Outsider(Pid);
 
