@@ -4,6 +4,7 @@ pub mod capabilities;
 pub mod cgroups;
 pub mod clock;
 pub mod families;
+pub mod files;
 pub mod links;
 pub mod mounts;
 pub mod processes;
