@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::exit::{Exit, Failure};
-use super::output::{print, say};
+use super::output::{print, say_line};
 use crate::events::text::escaped;
 use crate::server::compiler::{Compiler, Mistake, Subject};
 use crate::server::policies::Policies;
@@ -29,7 +29,7 @@ pub fn run(raw: &Arguments) -> Result<Exit, Failure> {
                 let shown = escaped(file.as_bytes());
                 print(&format!("{shown}: {rules} rules, no mistake\n"))?;
                 for note in notes {
-                    say(&format!("{shown}: {note}"));
+                    say_line(&format!("{shown}: {note}"));
                 }
             }
             Err(mistake) => {
