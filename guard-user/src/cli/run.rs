@@ -5,7 +5,7 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use super::exit::{Exit, Failure};
-use super::output::{say, sentence};
+use super::output::{say, say_line, sentence};
 use crate::doctor;
 use crate::events::text::escaped;
 use crate::policy::load::Source;
@@ -99,6 +99,14 @@ struct Ready {
     workspace: Option<PathBuf>,
 }
 
+/// A command that has ended, and the session that it was in.
+struct Ended {
+    exit: Exit,
+    connection: Connection,
+    session: Name,
+    id: u32,
+}
+
 impl Config {
     /// Runs the command. Returns only when it could not be started: otherwise this process
     /// ends as the command did.
@@ -107,9 +115,12 @@ impl Config {
         doctor::preflight()?;
         let ready = self.prepare()?;
         let paths = Paths::system();
-        let started = client::converse(&paths, |connection| self.start(&ready, connection))?;
-        let (exit, connection, session) = started;
-        self.finish(&paths, connection, &session, exit)?;
+        let ended = client::converse(&paths, |connection| self.start(&ready, connection))?;
+        let exit = ended.exit;
+        if let Err(failure) = self.finish(&paths, ended) {
+            // The command has run, and how it ended is what its caller asks for.
+            say(&failure.message);
+        }
         end_as(exit)
     }
 
@@ -137,7 +148,7 @@ impl Config {
         match workspace::choose(asked, &current, &identity.home, &homes()) {
             Ok(workspace::Choice::Taken(directory)) => Ok(Some(directory)),
             Ok(workspace::Choice::None(reason)) => {
-                say(&reason);
+                say_line(&reason);
                 Ok(None)
             }
             Err(why) => Err(Failure::usage(sentence(&why))),
@@ -145,11 +156,7 @@ impl Config {
     }
 
     /// Starts the session and the command in it, and waits for the command's end.
-    fn start(
-        &self,
-        ready: &Ready,
-        mut connection: Connection,
-    ) -> Result<(Exit, Connection, Name), Outcome> {
+    fn start(&self, ready: &Ready, mut connection: Connection) -> Result<Ended, Outcome> {
         let plan = self.plan(ready)?;
         let held = plan.fork().map_err(|error| cannot_fork(&error))?;
         let start = Start {
@@ -171,11 +178,11 @@ impl Config {
         };
         let session = started.session;
         for warning in &started.warnings {
-            say(warning);
+            say_line(warning);
         }
         // Nobody chose the default policy, so there is nothing to be surprised at.
         for note in started.notes.iter().filter(|_| !self.policies.is_empty()) {
-            say(note);
+            say_line(note);
         }
         if std::io::stderr().is_terminal() {
             let workspace = ready.workspace.as_ref().map_or_else(
@@ -189,7 +196,12 @@ impl Config {
         let exit = supervisor.wait(&command).map_err(|error| {
             Failure::guard(format!("The command can't be waited for: {error}."))
         })?;
-        Ok((exit, connection, session))
+        Ok(Ended {
+            exit,
+            connection,
+            session,
+            id: started.id,
+        })
     }
 
     fn plan(&self, ready: &Ready) -> Result<Plan, Failure> {
@@ -210,15 +222,16 @@ impl Config {
     }
 
     /// Tells the server of the command's end, and people what is left and was refused.
-    fn finish(
-        &self,
-        paths: &Paths,
-        connection: Connection,
-        session: &Name,
-        exit: Exit,
-    ) -> Result<(), Failure> {
+    fn finish(&self, paths: &Paths, ended: Ended) -> Result<(), Failure> {
+        let Ended {
+            exit,
+            connection,
+            session,
+            id,
+        } = ended;
         let request = Request::Finish {
             session: session.clone(),
+            id,
             status: i32::from(exit.code()),
             remaining: self.remaining,
         };

@@ -115,6 +115,8 @@ pub fn converse<T>(
 pub struct Started {
     /// Its name.
     pub session: Name,
+    /// Its number.
+    pub id: u32,
     /// The server's process, on which the child proves that it is guarded.
     pub server: Pid,
     /// What cannot be enforced here, a sentence each: to be said aloud before the command
@@ -130,12 +132,13 @@ pub fn start(connection: &mut Connection, start: Start, child: &Held) -> Result<
     match accepted(connection.receive()?)? {
         Response::Started {
             session,
+            id,
             server,
             warnings,
             notes,
-            ..
         } => Ok(Started {
             session,
+            id,
             server: Pid::from_raw(server as i32),
             warnings,
             notes,

@@ -304,6 +304,10 @@ impl Server {
 
     /// Watches files whose contents are known. The way to them may have changed.
     pub(super) fn watch_again(&self, id: u32, files: &[PathBuf]) {
+        if !self.inner.borrow().sessions.contains_key(&id) {
+            // It has ended meanwhile, and nobody would stop watching.
+            return;
+        }
         if let Err(error) = self.watcher.set(id, files) {
             let message = format!(
                 "the policy files can't be watched: {error}; edits will not take effect in this \

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 /// Those of some processes that live. Zombies, which only wait to be noticed by their
-/// parent, don't count.
+/// parent, don't count, unless only their first thread has ended and others go on.
 pub fn living(proc: &Path, pids: &[u32]) -> Vec<u32> {
     pids.iter()
         .copied()
@@ -13,20 +13,72 @@ pub fn living(proc: &Path, pids: &[u32]) -> Vec<u32> {
 }
 
 fn is_living(proc: &Path, pid: u32) -> bool {
-    fs::read(proc.join(pid.to_string()).join("stat"))
-        .is_ok_and(|stat| !matches!(state(&stat), None | Some(b'Z' | b'X' | b'x')))
+    let Ok(stat) = fs::read(proc.join(pid.to_string()).join("stat")) else {
+        return false;
+    };
+    match state(&stat) {
+        None => false,
+        // The first thread is listed until the last one has ended, and counted with them.
+        Some(b'Z' | b'X' | b'x') => threads(&stat) > 1,
+        Some(_) => true,
+    }
 }
 
-/// The state in `/proc/PID/stat`: the field after the command name, which is in parentheses
-/// and may hold any of them itself.
+/// The state in `/proc/PID/stat`: the field after the command name.
 fn state(stat: &[u8]) -> Option<u8> {
-    let end = stat.iter().rposition(|&byte| byte == b')')?;
-    stat.get(end + 2).copied()
+    fields(stat).next()?.first().copied()
+}
+
+/// How many threads there are: field 20.
+fn threads(stat: &[u8]) -> u64 {
+    fields(stat)
+        .nth(20 - 3)
+        .and_then(|field| std::str::from_utf8(field).ok()?.parse().ok())
+        .unwrap_or(0)
+}
+
+/// The fields behind the command name, which is in parentheses and may hold any of them itself.
+fn fields(stat: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let end = stat.iter().rposition(|&byte| byte == b')');
+    let rest = end.map_or(&[][..], |end| &stat[end + 1..]);
+    rest.split(u8::is_ascii_whitespace)
+        .filter(|field| !field.is_empty())
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+    use nix::sys::signal::{Signal, kill};
+    use nix::unistd::{ForkResult, Pid, fork};
+
+    /// Forks a process whose first thread ends while another goes on, for ever.
+    pub(crate) fn headless() -> Pid {
+        extern "C" fn pause(_: *mut libc::c_void) -> libc::c_int {
+            loop {
+                // SAFETY: waits for signals, which the process has no handlers for.
+                unsafe { libc::pause() };
+            }
+        }
+        let mut stack = vec![0_u128; 1 << 10];
+        // SAFETY: the child calls nothing that takes a lock: `clone` with a stack that is its
+        // own and is never freed, and the end of its first thread.
+        match unsafe { fork() }.unwrap() {
+            ForkResult::Parent { child } => child,
+            ForkResult::Child => unsafe {
+                let flags = libc::CLONE_VM
+                    | libc::CLONE_THREAD
+                    | libc::CLONE_SIGHAND
+                    | libc::CLONE_FS
+                    | libc::CLONE_FILES;
+                let top = stack.as_mut_ptr().add(stack.len());
+                let thread = libc::clone(pause, top.cast(), flags, std::ptr::null_mut());
+                if thread > 0 {
+                    libc::syscall(libc::SYS_exit, 0);
+                }
+                libc::_exit(1)
+            },
+        }
+    }
 
     #[test]
     fn the_state_stands_behind_the_name_whatever_is_in_it() {
@@ -44,5 +96,23 @@ mod tests {
             fs::write(proc.path().join(pid).join("stat"), stat).unwrap();
         }
         assert_eq!(living(proc.path(), &[1, 2, 3, 4]), [1, 3]);
+    }
+
+    #[test]
+    fn a_process_without_its_first_thread_lives_until_the_last_has_ended() {
+        let child = headless();
+        let pid = child.as_raw() as u32;
+        let proc = Path::new("/proc");
+        let stat = || fs::read(proc.join(pid.to_string()).join("stat")).unwrap();
+        while state(&stat()) != Some(b'Z') {
+            std::thread::yield_now();
+        }
+        assert_eq!(living(proc, &[pid]), [pid]);
+        kill(child, Signal::SIGKILL).unwrap();
+        while threads(&stat()) > 1 {
+            std::thread::yield_now();
+        }
+        assert_eq!(living(proc, &[pid]), [0; 0]);
+        nix::sys::wait::waitpid(child, None).unwrap();
     }
 }
