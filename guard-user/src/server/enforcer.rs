@@ -66,8 +66,9 @@ pub trait Enforcer {
     fn protect(&mut self, pid: u32) -> Result<()>;
     /// Takes that back.
     fn unprotect(&mut self, pid: u32) -> Result<()>;
-    /// Lets a session go on writing to a file that it is started with, through its descriptor.
-    fn give(&self, session: u32, file: BorrowedFd<'_>) -> Result<()>;
+    /// Lets a session go on writing to a file that it is started with, through its descriptor;
+    /// unless another session that lives may: that one then.
+    fn give(&self, session: u32, file: BorrowedFd<'_>) -> Result<Option<u32>>;
     /// Says which addresses are the host's own: IPv6, or IPv4 mapped into it.
     fn set_addresses(&mut self, addresses: &[[u8; 16]]) -> Result<()>;
     /// The records that the kernel writes.

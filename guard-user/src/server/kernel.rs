@@ -140,7 +140,7 @@ impl Enforcer for Engine {
         Engine::unprotect(self, pid)
     }
 
-    fn give(&self, session: u32, file: BorrowedFd<'_>) -> Result<()> {
+    fn give(&self, session: u32, file: BorrowedFd<'_>) -> Result<Option<u32>> {
         Engine::give(self, session, file)
     }
 

@@ -33,6 +33,8 @@ pub struct Pretended {
     pub slots: Slots,
     pub cgroups: BTreeMap<u64, u32>,
     pub facts: BTreeMap<u32, Facts>,
+    /// To which session each file was given, by its inode.
+    pub given: BTreeMap<u64, u32>,
     pub addresses: Vec<[u8; 16]>,
     /// Sessions whose tasks were given up.
     pub given_up: BTreeSet<u32>,
@@ -251,8 +253,18 @@ impl Enforcer for Engine {
         Ok(())
     }
 
-    fn give(&self, _: u32, _: BorrowedFd<'_>) -> Result<()> {
-        Ok(())
+    fn give(&self, session: u32, file: BorrowedFd<'_>) -> Result<Option<u32>> {
+        let inode = nix::sys::stat::fstat(file)?.st_ino;
+        let mut engine = self.0.borrow_mut();
+        let holder = engine.given.get(&inode).copied();
+        if let Some(holder) = holder
+            && holder != session
+            && engine.sessions.contains_key(&holder)
+        {
+            return Ok(Some(holder));
+        }
+        engine.given.insert(inode, session);
+        Ok(None)
     }
 
     fn set_addresses(&mut self, addresses: &[[u8; 16]]) -> Result<()> {

@@ -1,5 +1,6 @@
 //! A session's start. Each step that a later failure has to undo leaves word of it.
 
+use std::collections::BTreeSet;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -139,13 +140,12 @@ impl Server {
         };
         let id = self.with_engine(|engine| engine.start_session(policy, facts))?;
         undo.done.session = Some(id);
-        for output in outputs::of(child.as_fd()) {
-            self.with_engine(|engine| engine.give(id, output.as_fd()))?;
-        }
+        let shared = self.give_outputs(id, child)?;
         let cgroup = self.parts.cgroups.create(&name, pid).await?;
         undo.done.cgroup = Some(cgroup.clone());
         self.with_engine(|engine| engine.add_cgroup(cgroup.id, id))?;
         let mut warnings = limit(&cgroup, ready.limits).await;
+        warnings.extend(shared);
         ensure_alive(child)?;
         warnings.extend(preferred(pid));
         cgroup.attach(pid)?;
@@ -199,6 +199,26 @@ impl Server {
             warnings,
             notes: ready.notes,
         })
+    }
+
+    /// Lets a session write to the files that its output goes to; a sentence for each that another
+    /// session has.
+    fn give_outputs(&self, id: u32, child: &OwnedFd) -> Result<BTreeSet<String>> {
+        let mut taken = BTreeSet::new();
+        for output in outputs::of(child.as_fd()) {
+            if let Some(other) = self.with_engine(|engine| engine.give(id, output.as_fd()))? {
+                let inner = self.inner.borrow();
+                let session = inner.sessions.get(&other);
+                let name = session.map_or(format!("#{other}"), |it| it.state.name.to_string());
+                taken.insert(format!(
+                    "the output goes to a file that session {name} was started with too, and only \
+                     one session may write to it whatever its policy says; what this one writes \
+                     there is refused unless its policy allows it. Give each session a file of its \
+                     own, or send the output through a pipe (| cat >> FILE)"
+                ));
+            }
+        }
+        Ok(taken)
     }
 
     /// Finds or checks a name, and keeps it from others.

@@ -381,3 +381,52 @@ fn the_end_of_a_command_is_not_taken_for_that_of_another_session_of_the_name() {
         second.held.abandon();
     });
 }
+
+#[test]
+fn a_second_session_that_writes_to_the_same_file_is_told_so() {
+    let host = Host::new();
+    let log = host.base.path().join("output");
+    fs::write(&log, "").unwrap();
+    host.with_server(move |paths| {
+        let open = || fs::OpenOptions::new().append(true).open(&log).unwrap();
+        let start = |name| {
+            let child = std::process::Command::new("/bin/sleep")
+                .arg("60")
+                .stdout(open())
+                .stderr(open())
+                .spawn()
+                .unwrap();
+            let pidfd = crate::session::raw::pidfd_open(Pid::from_raw(child.id() as i32)).unwrap();
+            let mut connection = connect(&paths);
+            connection
+                .send(&request(Some(name), &[]), Some(pidfd.as_fd()))
+                .unwrap();
+            match connection.receive().unwrap() {
+                Response::Started { warnings, .. } => (child, warnings),
+                response => panic!("{response:?}"),
+            }
+        };
+        let told = |warnings: &[String]| {
+            let told = warnings
+                .iter()
+                .filter(|said| said.contains("goes to a file"));
+            told.cloned().collect::<Vec<_>>()
+        };
+        let end = |mut child: std::process::Child| {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        };
+        let (first, warnings) = start("first");
+        assert_eq!(told(&warnings), [""; 0]);
+        let (second, warnings) = start("second");
+        let said = told(&warnings);
+        assert_eq!(said.len(), 1, "{warnings:?}");
+        assert!(said[0].contains("session first was"), "{said:?}");
+        end(first);
+        eventually("the end", || status(&paths).sessions.len() == 1);
+        let (third, warnings) = start("third");
+        assert_eq!(told(&warnings), [""; 0]);
+        end(second);
+        end(third);
+    });
+}
