@@ -8,6 +8,7 @@ use crate::events::text::escaped;
 use crate::server::compiler::{Compiler, Mistake, Subject};
 use crate::server::policies::Policies;
 use crate::session::identity::{Host, Identity};
+use crate::system::mounts;
 
 /// Check policy files
 ///
@@ -63,7 +64,7 @@ pub(super) fn subject() -> Result<Subject, Failure> {
     let uid = nix::unistd::getuid().as_raw().to_string();
     let sudo_uid = std::env::var_os("SUDO_UID").unwrap_or_else(|| uid.into());
     let identity = Identity::choose(None, Some(&sudo_uid), &Host)?;
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo")
+    let mounts = mounts::table()
         .map_err(|error| Failure::guard(format!("The mount table can't be read: {error}.")))?;
     Ok(Subject {
         policies: Vec::new(),

@@ -124,6 +124,24 @@ impl Engine {
         self.slots.give_back(installed)
     }
 
+    /// Has a policy forget where it starts on file systems. They are judged from then on like all
+    /// others that it does not know.
+    pub fn forget_file_systems(&mut self, installed: Installed, devices: &[u32]) -> Result<()> {
+        self.slots.ensure_held(installed)?;
+        for &device in devices {
+            let slot = installed.slot;
+            let key = Shared(StartKey { slot, device });
+            match self.maps.starts.remove(&key) {
+                // It says nothing of that one.
+                Err(aya::maps::MapError::KeyNotFound) => {}
+                Err(aya::maps::MapError::SyscallError(error))
+                    if error.io_error.raw_os_error() == Some(libc::ENOENT) => {}
+                result => result.context("a start cannot be removed")?,
+            }
+        }
+        Ok(())
+    }
+
     /// Empties a slot but for the number of the policy that it held.
     fn clear_slot(&mut self, slot: u32) -> Result<()> {
         let id = self

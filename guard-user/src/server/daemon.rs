@@ -79,6 +79,7 @@ pub async fn run(parts: Parts, _lock: Lock, ready: impl FnOnce() -> Result<()>) 
     tokio::task::spawn_local(Rc::clone(&server).reload_on_change());
     tokio::task::spawn_local(Rc::clone(&server).stay_proved());
     tokio::task::spawn_local(Rc::clone(&server).follow_addresses());
+    tokio::task::spawn_local(Rc::clone(&server).follow_mounts());
     tokio::select! {
         () = accept(&server, &listener) => {}
         () = server.idle(), if !stay => {}

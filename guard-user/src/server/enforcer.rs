@@ -42,6 +42,9 @@ pub trait Enforcer {
     fn install(&mut self, compiled: &Compiled) -> Result<Installed>;
     /// Takes a policy out that no session points to.
     fn retire(&mut self, installed: Installed) -> Result<()>;
+    /// Has a policy forget what it says of file systems, which are judged from then on like those
+    /// that nobody knew of when it was compiled.
+    fn forget_file_systems(&mut self, policy: Installed, devices: &[u32]) -> Result<()>;
     /// Starts a session without processes and returns its number.
     fn start_session(&mut self, policy: Installed, facts: Facts) -> Result<u32>;
     /// Gives a session another policy, in one step.

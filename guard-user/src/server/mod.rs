@@ -16,6 +16,7 @@ mod health;
 pub mod host;
 pub mod kernel;
 mod life;
+mod mounts;
 pub mod paths;
 pub mod policies;
 pub mod proof;

@@ -35,6 +35,8 @@ pub struct Pretended {
     pub facts: BTreeMap<u32, Facts>,
     /// To which session each file was given, by its inode.
     pub given: BTreeMap<u64, u32>,
+    /// File systems that policies were made to forget.
+    pub gone: BTreeSet<(u32, u32)>,
     pub addresses: Vec<[u8; 16]>,
     /// Sessions whose tasks were given up.
     pub given_up: BTreeSet<u32>,
@@ -164,6 +166,14 @@ impl Enforcer for Engine {
             .policies
             .remove(&installed.id)
             .context("no such policy")?;
+        Ok(())
+    }
+
+    fn forget_file_systems(&mut self, policy: Installed, devices: &[u32]) -> Result<()> {
+        let mut engine = self.0.borrow_mut();
+        engine.slots.ensure_held(policy.into())?;
+        let devices = devices.iter().map(|&device| (policy.id, device));
+        engine.gone.extend(devices);
         Ok(())
     }
 

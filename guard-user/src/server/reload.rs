@@ -65,7 +65,14 @@ impl Server {
             self.watch_again(id, &files);
             return;
         }
+        let mounts = subject.mounts.clone();
         let (files, fingerprint) = match self.compile(subject).await {
+            Ok(Ok(_)) if self.has_lost(id, &mounts) => {
+                // It counts on a file system that has been unmounted meanwhile.
+                let server = Rc::clone(self);
+                tokio::task::spawn_local(async move { server.reload(id).await });
+                return;
+            }
             Ok(Ok((ready, fingerprint))) => {
                 let files = ready.files.clone();
                 match self.put_in_force(id, &ready) {

@@ -23,6 +23,7 @@ use crate::session::cgroup::SessionCgroup;
 use crate::session::limits::{Limits, Machine};
 use crate::session::name::Name;
 use crate::session::{oom, outputs, raw, terminal};
+use crate::system::mounts::table;
 
 /// How long the label may take to be seen on the child.
 const LABEL_PATIENCE: Duration = Duration::from_secs(2);
@@ -114,8 +115,7 @@ impl Server {
             done: Done::default(),
             is_kept: false,
         };
-        let mounts = std::fs::read_to_string("/proc/self/mountinfo")
-            .context("the mount table can't be read")?;
+        let mounts = table().context("the mount table can't be read")?;
         let subject = Subject {
             policies: start.policies.clone(),
             user: start.user.clone(),
@@ -187,6 +187,8 @@ impl Server {
         self.open(id, session);
         undo.is_kept = true;
         self.save(id);
+        // What was unmounted while the policy was compiled.
+        self.forget_gone(id);
         self.watch(id, &ready.files, fingerprint);
         for warning in &warnings {
             self.notice(Some(id), Level::Warning, warning);

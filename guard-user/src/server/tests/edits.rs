@@ -225,3 +225,27 @@ fn a_policy_that_becomes_a_pipe_or_a_device_is_rejected_and_nobody_waits() {
         session.held.abandon();
     });
 }
+
+#[test]
+fn file_systems_that_have_gone_are_forgotten_by_the_policies_of_sessions() {
+    let host = Host::new();
+    let held = host.with_server(|paths| start(&paths, "sleep 60", Some("work"), &[]).held);
+    // As if one more had been there when the session started.
+    let file = host.paths().sessions().join("work.json");
+    let text = fs::read_to_string(&file).unwrap();
+    let line = "999999 1 0:1048575 / /run/user/4242 rw - tmpfs tmpfs rw\\n";
+    let text = text.replacen("\"mounts\":\"", &format!("\"mounts\":\"{line}"), 1);
+    assert!(text.contains("/run/user/4242"));
+    fs::write(&file, text).unwrap();
+    let engine = host.engine.clone();
+    host.with_server(move |paths| {
+        eventually("the state", || {
+            !fs::read_to_string(&file).unwrap().contains("4242")
+        });
+        assert_eq!(status(&paths).sessions.len(), 1);
+        held.abandon();
+    });
+    let engine = engine.0.borrow();
+    let gone: Vec<u32> = engine.gone.iter().map(|&(_, device)| device).collect();
+    assert_eq!(gone, [1_048_575]);
+}
