@@ -14,6 +14,7 @@ use super::wire::{Connection, Lost};
 use crate::cli::exit::Failure;
 use crate::session::launch::Held;
 use crate::session::name::Name;
+use crate::system::namespaces::foreign;
 
 /// How long a server may take to be there.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -161,6 +162,15 @@ pub fn ask_on(mut connection: Connection, request: &Request) -> Result<Response,
 /// Starts a server in the background. Whether it is the one that runs now; another may
 /// have been quicker, or may still be leaving.
 fn start_server(paths: &Paths) -> Result<bool, Failure> {
+    // Nothing is known where the first process can't be looked at.
+    if let Ok(Some(what)) = foreign(1) {
+        return Err(Failure::usage(format!(
+            "Guard's server can't be started from here: this shell has another {what} than the \
+             host's first process, and the server serves everybody. Type it in a shell of the \
+             host itself (sudo nsenter -t 1 -m -n -r -- guard ...), or, if only commands here are \
+             to be guarded, start a server here by hand: sudo guard server"
+        )));
+    }
     let cannot = |what: &str, error: &dyn std::fmt::Display| {
         Failure::guard(format!("Guard's server can't be started: {what}: {error}."))
     };

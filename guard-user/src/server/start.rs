@@ -24,6 +24,7 @@ use crate::session::limits::{Limits, Machine};
 use crate::session::name::Name;
 use crate::session::{oom, outputs, raw, terminal};
 use crate::system::mounts::table;
+use crate::system::namespaces::foreign;
 
 /// How long the label may take to be seen on the child.
 const LABEL_PATIENCE: Duration = Duration::from_secs(2);
@@ -108,6 +109,7 @@ impl Server {
     ) -> Result<Response, Refused> {
         let pid = raw::pidfd_pid(child.as_fd())
             .context("the process that is to be guarded can't be told")?;
+        ensure_here(pid)?;
         let name = self.reserve(&start)?;
         let mut undo = Undo {
             server: Rc::clone(self),
@@ -365,6 +367,19 @@ fn is_older(files: &[PathBuf], time: SystemTime) -> bool {
             .and_then(|metadata| metadata.modified())
             .is_ok_and(|modified| modified + FRESH < time)
     })
+}
+
+/// Fails when the child sees other files or networks than the server does: paths and addresses
+/// in policies would mean something else to it than to the server.
+fn ensure_here(pid: u32) -> Result<(), Refused> {
+    let foreign = foreign(pid).context("the namespaces of the process can't be told")?;
+    let Some(what) = foreign else { return Ok(()) };
+    let server = std::process::id();
+    Err(Refused::usage(format!(
+        "The command has another {what} than guard's server (process {server}), and what a policy \
+         says of files and connections would mean something else there. Type it where the server \
+         runs, in a shell of the host itself: sudo nsenter -t {server} -m -n -r -- guard run ..."
+    )))
 }
 
 /// Fails when the child has ended.

@@ -7,6 +7,7 @@ pub mod families;
 pub mod files;
 pub mod links;
 pub mod mounts;
+pub mod namespaces;
 pub mod processes;
 pub mod signals;
 pub mod users;
