@@ -1,9 +1,8 @@
 //! `guard check`: whether policies could be put in force.
 
-use std::path::PathBuf;
-
 use super::exit::{Exit, Failure};
 use super::output::{print, say_line};
+use super::run::choose_workspace;
 use crate::events::text::escaped;
 use crate::server::compiler::{Compiler, Mistake, Subject};
 use crate::server::policies::Policies;
@@ -52,10 +51,7 @@ fn check(subject: &Subject, file: &str) -> Result<(usize, Vec<String>), Mistake>
         policies: vec![file.to_owned()],
         ..subject.clone()
     };
-    let compiler = Policies {
-        protected: Vec::new(),
-    };
-    let ready = compiler.compile(&subject)?;
+    let ready = Policies::of_this_process().compile(&subject)?;
     Ok((ready.compiled.rules.len(), ready.notes))
 }
 
@@ -66,14 +62,13 @@ pub(super) fn subject() -> Result<Subject, Failure> {
     let identity = Identity::choose(None, Some(&sudo_uid), &Host)?;
     let mounts = mounts::table()
         .map_err(|error| Failure::guard(format!("The mount table can't be read: {error}.")))?;
+    let workspace = choose_workspace(None, &identity)?;
     Ok(Subject {
         policies: Vec::new(),
         user: identity.name,
         uid: identity.uid,
         home: identity.home,
-        workspace: std::env::current_dir()
-            .ok()
-            .filter(|path| path != &PathBuf::from("/")),
+        workspace,
         mounts,
     })
 }

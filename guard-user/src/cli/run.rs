@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::exit::{Exit, Failure};
 use super::output::{say, say_line, sentence};
@@ -82,13 +82,20 @@ impl Arguments {
 fn absolute(word: &str) -> Result<String, Failure> {
     match Source::from_argument(word) {
         Source::Preset(name) => Ok(name),
-        Source::File(path) => std::path::absolute(&path)
-            .map(|path| path.to_string_lossy().into_owned())
-            .map_err(|error| {
+        Source::File(path) => {
+            let absolute = std::path::absolute(&path).map_err(|error| {
                 Failure::usage(format!(
                     "The policy file \"{word}\" can't be found: {error}."
                 ))
-            }),
+            })?;
+            absolute.into_os_string().into_string().map_err(|absolute| {
+                Failure::usage(format!(
+                    "The policy file {} can't be used: its path is not UTF-8. Keep policies in \
+                     /etc/guard/policies.",
+                    escaped(absolute.as_encoded_bytes())
+                ))
+            })
+        }
     }
 }
 
@@ -127,9 +134,17 @@ impl Config {
     fn prepare(&self) -> Result<Ready, Failure> {
         let sudo_uid = std::env::var_os("SUDO_UID");
         let identity = Identity::choose(self.user.as_deref(), sudo_uid.as_deref(), &Host)?;
+        if identity.home.to_str().is_none() {
+            return Err(Failure::usage(format!(
+                "The home directory of {}, {}, can't be used: its path is not UTF-8. Name another \
+                 user with --user.",
+                identity.name,
+                escaped(identity.home.as_os_str().as_encoded_bytes())
+            )));
+        }
         let path = std::env::var_os("PATH");
         let program = command::find(&self.command[0], path.as_deref())?;
-        let workspace = self.choose_workspace(&identity)?;
+        let workspace = choose_workspace(self.workspace.as_deref(), &identity)?;
         if !identity.is_changed && self.user.is_none() {
             say("the command runs as root, who is the one asking; --user NAME makes it another");
         }
@@ -138,21 +153,6 @@ impl Config {
             program,
             workspace,
         })
-    }
-
-    /// The workspace: the directory that is asked for, or the working directory where that is
-    /// fit for one. Why it isn't is said, and the session goes on without one.
-    fn choose_workspace(&self, identity: &Identity) -> Result<Option<PathBuf>, Failure> {
-        let current = std::env::current_dir().unwrap_or_default();
-        let asked = self.workspace.as_deref();
-        match workspace::choose(asked, &current, &identity.home, &homes()) {
-            Ok(workspace::Choice::Taken(directory)) => Ok(Some(directory)),
-            Ok(workspace::Choice::None(reason)) => {
-                say_line(&reason);
-                Ok(None)
-            }
-            Err(why) => Err(Failure::usage(sentence(&why))),
-        }
     }
 
     /// Starts the session and the command in it, and waits for the command's end.
@@ -263,6 +263,23 @@ impl Config {
             );
         }
         Ok(())
+    }
+}
+
+/// The workspace: the directory that is asked for, or the working directory where that is fit
+/// for one. Why it isn't is said, and the session goes on without one.
+pub(super) fn choose_workspace(
+    asked: Option<&Path>,
+    identity: &Identity,
+) -> Result<Option<PathBuf>, Failure> {
+    let current = std::env::current_dir().unwrap_or_default();
+    match workspace::choose(asked, &current, &identity.home, &homes()) {
+        Ok(workspace::Choice::Taken(directory)) => Ok(Some(directory)),
+        Ok(workspace::Choice::None(reason)) => {
+            say_line(&reason);
+            Ok(None)
+        }
+        Err(why) => Err(Failure::usage(sentence(&why))),
     }
 }
 
