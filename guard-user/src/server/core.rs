@@ -29,6 +29,7 @@ use crate::policy::environment::MAX_FILE;
 use crate::session::cgroup::SessionCgroup;
 use crate::session::name::Name;
 use crate::session::raw::trim_heap;
+use crate::session::scope;
 use crate::system::files::read_ordinary;
 
 /// How many policies of a session records may still name.
@@ -343,9 +344,7 @@ impl Inner {
     /// Whether a name is taken.
     pub fn is_taken(&self, name: &Name) -> bool {
         let lives = |session: &Session| session.state.name == *name;
-        name.as_str() == super::canary::NAME
-            || self.reserved.contains(name)
-            || self.sessions.values().any(lives)
+        is_reserved(name) || self.reserved.contains(name) || self.sessions.values().any(lives)
     }
 
     /// Remembers a session that has ended.
@@ -355,6 +354,11 @@ impl Inner {
             self.memory.pop_front();
         }
     }
+}
+
+/// Whether a name is that of something of guard's own.
+pub(super) fn is_reserved(name: &Name) -> bool {
+    [super::canary::NAME, scope::SERVER].contains(&name.as_str())
 }
 
 /// Writes a line to the server's log, which is its standard error: a file in the

@@ -162,7 +162,7 @@ impl Server {
             change: PolicyChange::Applied,
             files: shown(&ready.files),
             rules: u32::try_from(ready.compiled.rules.len()).ok(),
-            message: None,
+            message: (!ready.notes.is_empty()).then(|| ready.notes.join("\n")),
         };
         log(&format!(
             "the edited policy of session {} is in force",

@@ -12,7 +12,7 @@ use guard_ebpf::session::Facts;
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 
 use super::compiler::{Mistake, Ready, Subject};
-use super::core::{Inner, Refused, Server, Session, fingerprint, log};
+use super::core::{Inner, Refused, Server, Session, fingerprint, is_reserved, log};
 use super::enforcer::Installed;
 use super::proof::Proof;
 use super::protocol::{Response, Start};
@@ -235,6 +235,12 @@ impl Server {
             )));
         }
         let name = match &start.name {
+            Some(name) if is_reserved(name) => {
+                return Err(Refused::usage(format!(
+                    "No session can be called \"{name}\": that is what a part of guard itself is \
+                     called. Give it another name (--name)."
+                )));
+            }
             Some(name) if inner.is_taken(name) => {
                 return Err(Refused::usage(format!(
                     "There is a session \"{name}\" already. Give this one another name (--name), \

@@ -48,35 +48,79 @@ fn fields(stat: &[u8]) -> impl Iterator<Item = &[u8]> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use nix::sys::signal::{Signal, kill};
     use nix::unistd::{ForkResult, Pid, fork};
+    use std::io::{PipeWriter, Write};
+    use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 
-    /// Forks a process whose first thread ends while another goes on, for ever.
-    pub(crate) fn headless() -> Pid {
-        extern "C" fn pause(_: *mut libc::c_void) -> libc::c_int {
-            loop {
-                // SAFETY: waits for signals, which the process has no handlers for.
-                unsafe { libc::pause() };
+    use crate::session::raw::{pidfd_open, pidfd_send_signal};
+
+    /// A process of two threads, the first of which ends when it is told to. The other one goes on
+    /// until it is killed, at the latest when this is dropped.
+    pub(crate) struct Headless {
+        pub(crate) pid: Pid,
+        pidfd: OwnedFd,
+        go: PipeWriter,
+    }
+
+    impl Headless {
+        pub(crate) fn new() -> Self {
+            let (wait, go) = std::io::pipe().unwrap();
+            let mut stack = vec![0_u128; 1 << 10];
+            // SAFETY: the child calls nothing that takes a lock.
+            match unsafe { fork() }.unwrap() {
+                ForkResult::Parent { child } => Self {
+                    pid: child,
+                    pidfd: pidfd_open(child).unwrap(),
+                    go,
+                },
+                ForkResult::Child => {
+                    let top = stack.as_mut_ptr_range().end;
+                    // SAFETY: the second thread has a stack of its own, which is never freed, and
+                    // the first one touches nothing of its afterwards.
+                    unsafe {
+                        let thread = libc::clone(pause, top.cast(), THREAD, std::ptr::null_mut());
+                        let mut byte = 0_u8;
+                        libc::read(wait.as_raw_fd(), (&raw mut byte).cast(), 1);
+                        if thread > 0 {
+                            libc::syscall(libc::SYS_exit, 0);
+                        }
+                        libc::_exit(1)
+                    }
+                }
             }
         }
-        let mut stack = vec![0_u128; 1 << 10];
-        // SAFETY: the child calls nothing that takes a lock: `clone` with a stack that is its
-        // own and is never freed, and the end of its first thread.
-        match unsafe { fork() }.unwrap() {
-            ForkResult::Parent { child } => child,
-            ForkResult::Child => unsafe {
-                let flags = libc::CLONE_VM
-                    | libc::CLONE_THREAD
-                    | libc::CLONE_SIGHAND
-                    | libc::CLONE_FS
-                    | libc::CLONE_FILES;
-                let top = stack.as_mut_ptr().add(stack.len());
-                let thread = libc::clone(pause, top.cast(), flags, std::ptr::null_mut());
-                if thread > 0 {
-                    libc::syscall(libc::SYS_exit, 0);
-                }
-                libc::_exit(1)
-            },
+
+        /// Has the first thread end.
+        pub(crate) fn behead(&mut self) {
+            self.go.write_all(b"!").unwrap();
+            while state(&self.stat()) != Some(b'Z') {
+                std::thread::yield_now();
+            }
+        }
+
+        fn stat(&self) -> Vec<u8> {
+            fs::read(format!("/proc/{}/stat", self.pid)).unwrap()
+        }
+    }
+
+    impl Drop for Headless {
+        fn drop(&mut self) {
+            // It may have been waited for already, and its number be another's.
+            let _ = pidfd_send_signal(self.pidfd.as_fd(), libc::SIGKILL);
+            let _ = nix::sys::wait::waitpid(self.pid, None);
+        }
+    }
+
+    const THREAD: libc::c_int = libc::CLONE_VM
+        | libc::CLONE_THREAD
+        | libc::CLONE_SIGHAND
+        | libc::CLONE_FS
+        | libc::CLONE_FILES;
+
+    extern "C" fn pause(_: *mut libc::c_void) -> libc::c_int {
+        loop {
+            // SAFETY: waits for signals, for which the process has no handlers.
+            unsafe { libc::pause() };
         }
     }
 
@@ -100,19 +144,15 @@ pub(crate) mod tests {
 
     #[test]
     fn a_process_without_its_first_thread_lives_until_the_last_has_ended() {
-        let child = headless();
-        let pid = child.as_raw() as u32;
+        let mut child = Headless::new();
+        child.behead();
+        let pid = child.pid.as_raw() as u32;
         let proc = Path::new("/proc");
-        let stat = || fs::read(proc.join(pid.to_string()).join("stat")).unwrap();
-        while state(&stat()) != Some(b'Z') {
-            std::thread::yield_now();
-        }
         assert_eq!(living(proc, &[pid]), [pid]);
-        kill(child, Signal::SIGKILL).unwrap();
-        while threads(&stat()) > 1 {
+        pidfd_send_signal(child.pidfd.as_fd(), libc::SIGKILL).unwrap();
+        while threads(&child.stat()) > 1 {
             std::thread::yield_now();
         }
         assert_eq!(living(proc, &[pid]), [0; 0]);
-        nix::sys::wait::waitpid(child, None).unwrap();
     }
 }

@@ -106,6 +106,65 @@ fn an_edit_takes_effect_and_a_mistake_changes_nothing_but_is_said() {
 }
 
 #[test]
+fn what_may_surprise_about_an_edit_is_said() {
+    let host = Host::new();
+    let policy = host.base.path().join("a.yaml");
+    fs::write(&policy, "version: 1\ninclude: [default]\n").unwrap();
+    host.with_server(move |paths| {
+        let session = start(&paths, "sleep 60", None, &[&policy]);
+        let rule = "{ name: lost, allow: [delete], on: '${workspace}/x' }";
+        fs::write(&policy, format!("version: 1\nrules: [{rule}]\n")).unwrap();
+        eventually("the note", || {
+            events(&paths, &session.name).iter().any(|event| {
+                let message = event["message"].as_str().unwrap_or_default();
+                event["change"] == "applied" && message.contains("the rule `lost`")
+            })
+        });
+        session.held.abandon();
+    });
+}
+
+#[test]
+fn an_edit_is_taken_once_the_file_is_no_longer_the_session_s_own() {
+    use std::os::unix::fs::{PermissionsExt, chown};
+    if !nix::unistd::geteuid().is_root() {
+        // Only root can give files away.
+        return;
+    }
+    let host = Host::new();
+    let directory = host.base.path().join("policies");
+    let policy = directory.join("a.yaml");
+    fs::create_dir(&directory).unwrap();
+    fs::write(&policy, "version: 1\ninclude: [default]\n").unwrap();
+    chown(&policy, Some(4242), None).unwrap();
+    fs::set_permissions(host.base.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    host.with_server(move |paths| {
+        let held = held("sleep 60");
+        let mut connection = connect(&paths);
+        let Request::Start(start) = request(None, &[&policy]) else {
+            unreachable!()
+        };
+        let start = Request::Start(Start { uid: 4242, ..start });
+        connection.send(&start, Some(held.pidfd())).unwrap();
+        let response = connection.receive().unwrap();
+        assert!(matches!(response, Response::Started { .. }), "{response:?}");
+        let before = status(&paths).sessions[0].policy;
+        fs::write(&policy, "version: 1\nmode: audit\ninclude: [default]\n").unwrap();
+        eventually("the suspicion", || {
+            let mistake = status(&paths).sessions.remove(0).mistake;
+            mistake.is_some_and(|said| said.contains("may be the session's own"))
+        });
+        assert_eq!(status(&paths).sessions[0].policy, before);
+        chown(&policy, Some(0), None).unwrap();
+        eventually("the edit", || {
+            let now = status(&paths).sessions.remove(0);
+            now.mistake.is_none() && now.policy != before
+        });
+        held.abandon();
+    });
+}
+
+#[test]
 fn edits_while_no_server_was_there_count() {
     let host = Host::new();
     let policy = host.base.path().join("a.yaml");

@@ -3,6 +3,7 @@
 use std::os::fd::AsFd;
 
 use super::*;
+use crate::session::processes::tests::Headless;
 
 #[test]
 fn a_session_lives_from_its_command_s_start_to_its_end_and_the_server_leaves() {
@@ -58,6 +59,10 @@ fn what_cannot_be_started_leaves_nothing_behind() {
             message.contains("There is a session \"work\" already"),
             "{message}"
         );
+        for name in ["server", "guard-canary"] {
+            let message = refusal(&paths, Some(name), &[]);
+            assert!(message.contains("a part of guard itself"), "{message}");
+        }
         assert_eq!(status(&paths).sessions.len(), 1);
         session.held.abandon();
     });
@@ -264,15 +269,16 @@ fn the_engine_knows_the_session_s_terminal_and_the_host_s_addresses() {
 }
 
 /// A child whose first thread has ended, in a session of its own.
-fn headless(paths: &Paths) -> (Pid, Connection) {
-    let child = crate::session::processes::tests::headless();
-    let pidfd = crate::session::raw::pidfd_open(child).unwrap();
+fn headless(paths: &Paths) -> (Headless, Connection) {
+    let mut child = Headless::new();
+    let pidfd = crate::session::raw::pidfd_open(child.pid).unwrap();
     let mut connection = connect(paths);
     connection
         .send(&request(Some("headless"), &[]), Some(pidfd.as_fd()))
         .unwrap();
     let response = connection.receive().unwrap();
     assert!(matches!(response, Response::Started { .. }), "{response:?}");
+    child.behead();
     (child, connection)
 }
 
@@ -281,7 +287,8 @@ fn a_process_whose_first_thread_has_ended_is_stopped_like_any_other() {
     let host = Host::new();
     host.with_server(|paths| {
         let (child, connection) = headless(&paths);
-        let waiter = std::thread::spawn(move || wait(child));
+        let pid = child.pid;
+        let waiter = std::thread::spawn(move || wait(pid));
         drop(connection);
         let stop = Request::Stop {
             session: Name::new("headless").unwrap(),
@@ -318,8 +325,7 @@ fn a_process_whose_first_thread_has_ended_is_left_after_the_command() {
     host.with_server(move |paths| {
         std::thread::sleep(Duration::from_secs(5));
         assert_eq!(status(&paths).sessions.len(), 1);
-        nix::sys::signal::kill(child, nix::sys::signal::Signal::SIGKILL).unwrap();
-        wait(child);
+        drop(child);
         eventually("the end", || status(&paths).sessions.is_empty());
     });
 }
