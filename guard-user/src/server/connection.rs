@@ -11,7 +11,7 @@ use tokio::io::Interest;
 use tokio::net::UnixStream;
 
 use super::core::{Refused, Server, log};
-use super::feed::Following;
+use super::follower::Following;
 use super::protocol::{self, Lines, Misunderstood, Refusal, Request, Response};
 
 /// How many descriptors may come with one message.
@@ -291,12 +291,13 @@ impl Connection {
         self.send(&Response::Following).await?;
         loop {
             let event = tokio::select! {
-                event = following.events.recv() => event,
+                event = following.next() => event,
                 () = hung_up(&self.stream) => return Ok(()),
             };
-            let Some(event) = event else { return Ok(()) };
-            let missed = following.missed.take();
-            let event = serde_json::from_str(&event.to_line())?;
+            let Some((line, missed)) = event else {
+                return Ok(());
+            };
+            let event = serde_json::from_str(&line)?;
             let sent = async {
                 self.send(&Response::Event(event)).await?;
                 if missed > 0 {

@@ -12,6 +12,7 @@ pub mod daemon;
 pub mod enforcer;
 mod feed;
 mod finish;
+mod follower;
 mod health;
 pub mod host;
 pub mod kernel;
