@@ -26,6 +26,7 @@ mod reload;
 mod report;
 mod start;
 pub mod state;
+mod undo;
 pub mod watch;
 pub mod wire;
 

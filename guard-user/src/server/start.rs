@@ -12,11 +12,11 @@ use guard_ebpf::session::Facts;
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 
 use super::compiler::{Mistake, Ready, Subject};
-use super::core::{Inner, Refused, Server, Session, fingerprint, is_reserved, log};
-use super::enforcer::Installed;
+use super::core::{Inner, Refused, Server, Session, fingerprint, is_reserved};
 use super::proof::Proof;
 use super::protocol::{Response, Start};
 use super::state::{KnownPolicy, SessionState};
+use super::undo::Undo;
 use crate::events::event::Level;
 use crate::events::time::Time;
 use crate::session::cgroup::SessionCgroup;
@@ -28,70 +28,11 @@ use crate::system::namespaces::foreign;
 
 /// How long the label may take to be seen on the child.
 const LABEL_PATIENCE: Duration = Duration::from_secs(2);
-/// How long a child that was refused a session may take to leave.
-const UNDO_PATIENCE: Duration = Duration::from_secs(10);
 /// What was written so short a time ago may be written once more with the same time stamp.
 const FRESH: Duration = Duration::from_millis(20);
 
 /// How many sessions there can be: one place is the canary's.
 const LIMIT: usize = MAX_SESSIONS as usize - 1;
-
-/// What has been done so far, to be undone when the rest fails.
-struct Undo {
-    server: Rc<Server>,
-    name: Name,
-    done: Done,
-    is_kept: bool,
-}
-
-/// The steps that were done.
-#[derive(Default)]
-struct Done {
-    policy: Option<Installed>,
-    session: Option<u32>,
-    cgroup: Option<SessionCgroup>,
-}
-
-impl Drop for Undo {
-    fn drop(&mut self) {
-        self.server.inner.borrow_mut().reserved.remove(&self.name);
-        if !self.is_kept {
-            let done = std::mem::take(&mut self.done);
-            let undo = undo(Rc::clone(&self.server), self.name.clone(), done);
-            tokio::task::spawn_local(undo);
-        }
-    }
-}
-
-/// Takes back what was done. The child may carry the label already: it leaves when its gate
-/// closes, and until then the session can't go.
-async fn undo(server: Rc<Server>, name: Name, done: Done) {
-    if let Some(session) = done.session {
-        let ended = || server.with_engine(|engine| engine.end_session(session));
-        let is_gone = server
-            .wait_until(Some(UNDO_PATIENCE), || ended().is_ok())
-            .await;
-        if !is_gone {
-            log(&format!(
-                "session {name} did not start and can't be removed from the engine; it goes \
-                 with the engine"
-            ));
-            return;
-        }
-    }
-    if let Some(policy) = done.policy
-        && let Err(error) = server.with_engine(|engine| engine.retire(policy))
-    {
-        log(&format!(
-            "the policy of session {name}, which did not start, can't be removed: {error:#}"
-        ));
-    }
-    if let Some(cgroup) = done.cgroup {
-        // One that stays is used by the next session of the name.
-        let _ = cgroup.remove();
-    }
-    server.ended.notify_waiters();
-}
 
 impl Server {
     /// Starts a session for a child that waits at its gate.
@@ -111,12 +52,7 @@ impl Server {
             .context("the process that is to be guarded can't be told")?;
         ensure_here(pid)?;
         let name = self.reserve(&start)?;
-        let mut undo = Undo {
-            server: Rc::clone(self),
-            name: name.clone(),
-            done: Done::default(),
-            is_kept: false,
-        };
+        let mut undo = Undo::new(self, &name);
         let mounts = table().context("the mount table can't be read")?;
         let subject = Subject {
             policies: start.policies.clone(),
@@ -187,7 +123,7 @@ impl Server {
         };
         let of_root = session.state.uid == 0;
         self.open(id, session);
-        undo.is_kept = true;
+        undo.keep();
         self.save(id);
         // What was unmounted while the policy was compiled.
         self.forget_gone(id);
