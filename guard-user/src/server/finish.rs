@@ -153,7 +153,8 @@ impl Server {
             self.wait_until(Some(SETTLE), || !lives()).await;
             0
         } else {
-            self.living(id).len().max(1) as u64
+            // Tasks that the kernel has yet to let go of are no processes that still run.
+            self.living(id).len() as u64
         };
         self.finished(name, id, left)
     }
@@ -215,9 +216,11 @@ impl Server {
         self.signal(id, libc::SIGTERM);
         // A stopped process ends when it goes on.
         self.signal(id, libc::SIGCONT);
-        // Tasks are counted, and so those are too whose process looks as if it had ended.
         let is_over = || self.tasks(id) == 0;
-        if self.wait_until(Some(grace), is_over).await {
+        // Who waits to be noticed by a parent is counted still, and nothing is waited for then.
+        let is_dead = || is_over() || self.living(id).is_empty();
+        self.wait_until(Some(grace), is_dead).await;
+        if is_over() {
             return;
         }
         let cgroup = self
@@ -232,7 +235,7 @@ impl Server {
         // Those that have left the cgroup, and what they fork meanwhile.
         let kill_rest = || {
             self.signal(id, libc::SIGKILL);
-            is_over()
+            is_dead()
         };
         self.wait_until(Some(KILL_PATIENCE), kill_rest).await;
     }
