@@ -1,13 +1,13 @@
 //! `guard check`: whether policies could be put in force.
 
-use std::path::PathBuf;
-
 use super::exit::{Exit, Failure};
-use super::output::{print, say};
+use super::output::{print, say_line};
+use super::run::choose_workspace;
 use crate::events::text::escaped;
 use crate::server::compiler::{Compiler, Mistake, Subject};
 use crate::server::policies::Policies;
 use crate::session::identity::{Host, Identity};
+use crate::system::mounts;
 
 /// Check policy files
 ///
@@ -29,7 +29,7 @@ pub fn run(raw: &Arguments) -> Result<Exit, Failure> {
                 let shown = escaped(file.as_bytes());
                 print(&format!("{shown}: {rules} rules, no mistake\n"))?;
                 for note in notes {
-                    say(&format!("{shown}: {note}"));
+                    say_line(&format!("{shown}: {note}"));
                 }
             }
             Err(mistake) => {
@@ -51,10 +51,7 @@ fn check(subject: &Subject, file: &str) -> Result<(usize, Vec<String>), Mistake>
         policies: vec![file.to_owned()],
         ..subject.clone()
     };
-    let compiler = Policies {
-        protected: Vec::new(),
-    };
-    let ready = compiler.compile(&subject)?;
+    let ready = Policies::of_this_process().compile(&subject)?;
     Ok((ready.compiled.rules.len(), ready.notes))
 }
 
@@ -63,16 +60,15 @@ pub(super) fn subject() -> Result<Subject, Failure> {
     let uid = nix::unistd::getuid().as_raw().to_string();
     let sudo_uid = std::env::var_os("SUDO_UID").unwrap_or_else(|| uid.into());
     let identity = Identity::choose(None, Some(&sudo_uid), &Host)?;
-    let mounts = std::fs::read_to_string("/proc/self/mountinfo")
+    let mounts = mounts::table()
         .map_err(|error| Failure::guard(format!("The mount table can't be read: {error}.")))?;
+    let workspace = choose_workspace(None, &identity)?;
     Ok(Subject {
         policies: Vec::new(),
         user: identity.name,
         uid: identity.uid,
         home: identity.home,
-        workspace: std::env::current_dir()
-            .ok()
-            .filter(|path| path != &PathBuf::from("/")),
+        workspace,
         mounts,
     })
 }

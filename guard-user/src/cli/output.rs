@@ -4,6 +4,7 @@
 use std::io::{self, Write};
 
 use super::exit::{Failure, is_broken_pipe};
+use crate::events::text::harmless;
 
 /// Writes to standard output. Whether anybody still reads.
 pub fn print(text: &str) -> Result<bool, Failure> {
@@ -23,7 +24,16 @@ pub fn print(text: &str) -> Result<bool, Failure> {
 /// Says something on standard error.
 pub fn say(message: &str) {
     // Nobody is left to be told when this fails.
-    let _ = writeln!(io::stderr(), "guard: {message}");
+    let _ = writeln!(io::stderr(), "guard: {}", harmless(message));
+}
+
+/// Says something that is one line, whatever the names in it hold.
+pub fn say_line(message: &str) {
+    say(&one_line(message));
+}
+
+fn one_line(message: &str) -> String {
+    message.replace('\n', "\\n")
 }
 
 /// JSON for people and programs alike: indented, with a newline at the end.
@@ -82,6 +92,16 @@ mod tests {
         assert_eq!(sentence("the disk is full"), "The disk is full.");
         assert_eq!(sentence("Why?"), "Why?");
         assert_eq!(sentence(""), ".");
+    }
+
+    #[test]
+    fn what_is_said_can_not_steer_a_terminal() {
+        let message = "`/srv/\x1b[2J\u{202e}x` is\nodd: \\x1b";
+        assert_eq!(
+            harmless(message),
+            "`/srv/\\u{1b}[2J\\u{202e}x` is\nodd: \\x1b"
+        );
+        assert_eq!(one_line(message).lines().count(), 1);
     }
 
     #[test]

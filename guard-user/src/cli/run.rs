@@ -2,10 +2,10 @@
 
 use std::ffi::OsString;
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::exit::{Exit, Failure};
-use super::output::{say, sentence};
+use super::output::{say, say_line, sentence};
 use crate::doctor;
 use crate::events::text::escaped;
 use crate::policy::load::Source;
@@ -82,13 +82,20 @@ impl Arguments {
 fn absolute(word: &str) -> Result<String, Failure> {
     match Source::from_argument(word) {
         Source::Preset(name) => Ok(name),
-        Source::File(path) => std::path::absolute(&path)
-            .map(|path| path.to_string_lossy().into_owned())
-            .map_err(|error| {
+        Source::File(path) => {
+            let absolute = std::path::absolute(&path).map_err(|error| {
                 Failure::usage(format!(
                     "The policy file \"{word}\" can't be found: {error}."
                 ))
-            }),
+            })?;
+            absolute.into_os_string().into_string().map_err(|absolute| {
+                Failure::usage(format!(
+                    "The policy file {} can't be used: its path is not UTF-8. Keep policies in \
+                     /etc/guard/policies.",
+                    escaped(absolute.as_encoded_bytes())
+                ))
+            })
+        }
     }
 }
 
@@ -99,6 +106,14 @@ struct Ready {
     workspace: Option<PathBuf>,
 }
 
+/// A command that has ended, and the session that it was in.
+struct Ended {
+    exit: Exit,
+    connection: Connection,
+    session: Name,
+    id: u32,
+}
+
 impl Config {
     /// Runs the command. Returns only when it could not be started: otherwise this process
     /// ends as the command did.
@@ -107,18 +122,29 @@ impl Config {
         doctor::preflight()?;
         let ready = self.prepare()?;
         let paths = Paths::system();
-        let started = client::converse(&paths, |connection| self.start(&ready, connection))?;
-        let (exit, connection, session) = started;
-        self.finish(&paths, connection, &session, exit)?;
+        let ended = client::converse(&paths, |connection| self.start(&ready, connection))?;
+        let exit = ended.exit;
+        if let Err(failure) = self.finish(&paths, ended) {
+            // The command has run, and how it ended is what its caller asks for.
+            say(&failure.message);
+        }
         end_as(exit)
     }
 
     fn prepare(&self) -> Result<Ready, Failure> {
         let sudo_uid = std::env::var_os("SUDO_UID");
         let identity = Identity::choose(self.user.as_deref(), sudo_uid.as_deref(), &Host)?;
+        if identity.home.to_str().is_none() {
+            return Err(Failure::usage(format!(
+                "The home directory of {}, {}, can't be used: its path is not UTF-8. Name another \
+                 user with --user.",
+                identity.name,
+                escaped(identity.home.as_os_str().as_encoded_bytes())
+            )));
+        }
         let path = std::env::var_os("PATH");
         let program = command::find(&self.command[0], path.as_deref())?;
-        let workspace = self.choose_workspace(&identity)?;
+        let workspace = choose_workspace(self.workspace.as_deref(), &identity)?;
         if !identity.is_changed && self.user.is_none() {
             say("the command runs as root, who is the one asking; --user NAME makes it another");
         }
@@ -129,27 +155,8 @@ impl Config {
         })
     }
 
-    /// The workspace: the directory that is asked for, or the working directory where that is
-    /// fit for one. Why it isn't is said, and the session goes on without one.
-    fn choose_workspace(&self, identity: &Identity) -> Result<Option<PathBuf>, Failure> {
-        let current = std::env::current_dir().unwrap_or_default();
-        let asked = self.workspace.as_deref();
-        match workspace::choose(asked, &current, &identity.home, &homes()) {
-            Ok(workspace::Choice::Taken(directory)) => Ok(Some(directory)),
-            Ok(workspace::Choice::None(reason)) => {
-                say(&reason);
-                Ok(None)
-            }
-            Err(why) => Err(Failure::usage(sentence(&why))),
-        }
-    }
-
     /// Starts the session and the command in it, and waits for the command's end.
-    fn start(
-        &self,
-        ready: &Ready,
-        mut connection: Connection,
-    ) -> Result<(Exit, Connection, Name), Outcome> {
+    fn start(&self, ready: &Ready, mut connection: Connection) -> Result<Ended, Outcome> {
         let plan = self.plan(ready)?;
         let held = plan.fork().map_err(|error| cannot_fork(&error))?;
         let start = Start {
@@ -171,11 +178,11 @@ impl Config {
         };
         let session = started.session;
         for warning in &started.warnings {
-            say(warning);
+            say_line(warning);
         }
         // Nobody chose the default policy, so there is nothing to be surprised at.
         for note in started.notes.iter().filter(|_| !self.policies.is_empty()) {
-            say(note);
+            say_line(note);
         }
         if std::io::stderr().is_terminal() {
             let workspace = ready.workspace.as_ref().map_or_else(
@@ -189,7 +196,12 @@ impl Config {
         let exit = supervisor.wait(&command).map_err(|error| {
             Failure::guard(format!("The command can't be waited for: {error}."))
         })?;
-        Ok((exit, connection, session))
+        Ok(Ended {
+            exit,
+            connection,
+            session,
+            id: started.id,
+        })
     }
 
     fn plan(&self, ready: &Ready) -> Result<Plan, Failure> {
@@ -210,15 +222,16 @@ impl Config {
     }
 
     /// Tells the server of the command's end, and people what is left and was refused.
-    fn finish(
-        &self,
-        paths: &Paths,
-        connection: Connection,
-        session: &Name,
-        exit: Exit,
-    ) -> Result<(), Failure> {
+    fn finish(&self, paths: &Paths, ended: Ended) -> Result<(), Failure> {
+        let Ended {
+            exit,
+            connection,
+            session,
+            id,
+        } = ended;
         let request = Request::Finish {
             session: session.clone(),
+            id,
             status: i32::from(exit.code()),
             remaining: self.remaining,
         };
@@ -250,6 +263,23 @@ impl Config {
             );
         }
         Ok(())
+    }
+}
+
+/// The workspace: the directory that is asked for, or the working directory where that is fit
+/// for one. Why it isn't is said, and the session goes on without one.
+pub(super) fn choose_workspace(
+    asked: Option<&Path>,
+    identity: &Identity,
+) -> Result<Option<PathBuf>, Failure> {
+    let current = std::env::current_dir().unwrap_or_default();
+    match workspace::choose(asked, &current, &identity.home, &homes()) {
+        Ok(workspace::Choice::Taken(directory)) => Ok(Some(directory)),
+        Ok(workspace::Choice::None(reason)) => {
+            say_line(&reason);
+            Ok(None)
+        }
+        Err(why) => Err(Failure::usage(sentence(&why))),
     }
 }
 

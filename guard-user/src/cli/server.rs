@@ -1,16 +1,13 @@
 //! `guard server`: the server itself, in the foreground for a service manager, or in the
 //! background for a client that needs one.
 
-use std::fs::OpenOptions;
-use std::io::Write;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use nix::unistd::ForkResult;
 
+use super::background::in_background;
 use super::exit::{Exit, Failure};
 use crate::doctor;
-use crate::server::client::{BUSY, READY};
 use crate::server::core::Parts;
 use crate::server::daemon::{self, Lock};
 use crate::server::host::HostCgroups;
@@ -72,62 +69,9 @@ pub fn run(raw: &Arguments) -> Result<Exit, Failure> {
     Ok(Exit::Success)
 }
 
-/// Goes into the background and serves. The client that started us reads on our standard
-/// output how that went.
-fn in_background() -> Exit {
-    if let Err(error) = leave_client() {
-        print!("Guard's server can't go into the background: {error:#}.");
-        return Exit::Guard;
-    }
-    let paths = Paths::system();
-    let result = paths.make().and_then(|()| Lock::take(&paths));
-    let lock = match result {
-        Ok(Ok(lock)) => lock,
-        Ok(Err(_)) => {
-            print!("{BUSY}");
-            return Exit::Guard;
-        }
-        Err(error) => {
-            print!("Guard's server can't be started: {error:#}.");
-            return Exit::Guard;
-        }
-    };
-    let mut is_ready = false;
-    let served = serve(&paths, lock, Way::Background, || {
-        is_ready = true;
-        print!("{READY}");
-        std::io::stdout().flush()?;
-        // The client waits for the end of what we say.
-        let null = OpenOptions::new().write(true).open("/dev/null")?;
-        nix::unistd::dup2_stdout(null).context("standard output")
-    });
-    match served {
-        Ok(()) => Exit::Success,
-        Err(error) => {
-            if !is_ready {
-                print!("Guard's server can't be started: {error:#}.");
-            }
-            super::output::say(&format!("the server failed: {error:#}"));
-            Exit::Guard
-        }
-    }
-}
-
-/// Leaves the client's process tree, session and terminal.
-fn leave_client() -> Result<()> {
-    // SAFETY: there is one thread; the child goes on as this process would have.
-    match unsafe { nix::unistd::fork() }.context("fork")? {
-        ForkResult::Parent { .. } => std::process::exit(0),
-        ForkResult::Child => {
-            nix::unistd::setsid().context("setsid")?;
-            Ok(())
-        }
-    }
-}
-
 /// How a server was started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Way {
+pub(super) enum Way {
     /// By a person or a service manager.
     Foreground {
         /// Whether it stays when nothing is left to do.
@@ -139,7 +83,13 @@ enum Way {
     Background,
 }
 
-fn serve(paths: &Paths, lock: Lock, way: Way, ready: impl FnOnce() -> Result<()>) -> Result<()> {
+/// Serves until the server leaves. `ready` is called when it listens.
+pub(super) fn serve(
+    paths: &Paths,
+    lock: Lock,
+    way: Way,
+    ready: impl FnOnce() -> Result<()>,
+) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(2)

@@ -5,14 +5,14 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::exit::{Exit, Failure};
-use super::output::{print, say};
+use super::output::{print, say, sentence};
 use crate::events::event::Event;
 use crate::events::filter::Filter;
 use crate::events::history::History;
 use crate::events::log::DIRECTORY;
 use crate::events::terminal::{Look, render};
 use crate::events::time::Time;
-use crate::server::client::{self, Outcome, accepted, unexpected};
+use crate::server::client::{self, Outcome, accepted, ask_on, unexpected};
 use crate::server::paths::Paths;
 use crate::server::protocol::{Request, Response};
 use crate::server::wire::Connection;
@@ -30,8 +30,9 @@ pub struct Arguments {
     /// Only this session
     #[arg(long)]
     session: Option<String>,
-    /// Only these operations: signal, trace, inspect, delete
-    #[arg(long, value_name = "OP", value_delimiter = ',')]
+    // The help is made of the list of operations.
+    #[allow(missing_docs)]
+    #[arg(long, value_name = "OP", value_delimiter = ',', help = operations())]
     op: Vec<String>,
     /// Begin in the past: 90s, 10m, 2h, 1d, HH:MM, a date, or a date and time
     #[arg(long, value_name = "TIME")]
@@ -73,6 +74,13 @@ impl Arguments {
     }
 }
 
+fn operations() -> String {
+    format!(
+        "Only these operations: {}",
+        Operation::EVERY.map(Operation::name).join(", ")
+    )
+}
+
 fn operation(word: &str) -> Result<Operation, Failure> {
     Operation::EVERY
         .into_iter()
@@ -112,6 +120,7 @@ impl Config {
             .follow
             .then(|| client::converse(&paths, |connection| follow(connection, &self.filter)))
             .transpose()?;
+        self.ensure_known(&paths)?;
         let has_past = self.filter.since.is_some() || !self.follow;
         if has_past && !self.past(&mut screen, Path::new(DIRECTORY))? {
             return Ok(Exit::Success);
@@ -129,6 +138,27 @@ impl Config {
                 return Ok(Exit::Success);
             }
         }
+    }
+
+    /// Says when there is neither the session that is asked for nor a log of one. It may come; who
+    /// does not wait for it has made a mistake.
+    fn ensure_known(&self, paths: &Paths) -> Result<(), Failure> {
+        let Some(session) = &self.filter.session else {
+            return Ok(());
+        };
+        let logs = History::open(Path::new(DIRECTORY), Some(session), None);
+        // What can't be read is told of where it is read.
+        if !logs.is_ok_and(|logs| logs.is_empty()) || lives(paths, session)? {
+            return Ok(());
+        }
+        let unknown = format!("there is no session \"{session}\", nor a log of one");
+        if self.follow {
+            say(&format!("{unknown}; waiting for it"));
+            return Ok(());
+        }
+        Err(Failure::usage(sentence(&format!(
+            "{unknown}; `guard status` lists those that there are"
+        ))))
     }
 
     /// Shows what the logs hold and has not been shown. Whether anybody still reads.
@@ -155,6 +185,23 @@ impl Config {
             ));
         }
         Ok(true)
+    }
+}
+
+/// Whether a session of this name lives, as far as a server knows. None is started to be asked.
+fn lives(paths: &Paths, session: &str) -> Result<bool, Failure> {
+    let Some(connection) = client::find(paths)? else {
+        return Ok(false);
+    };
+    match ask_on(connection, &Request::Status) {
+        Ok(Response::Status(status)) => Ok(status
+            .sessions
+            .iter()
+            .any(|other| other.name.as_str() == session)),
+        Ok(response) => Err(unexpected(&response)),
+        Err(Outcome::Failed(failure)) => Err(failure),
+        // It is leaving, and would not if there were one.
+        Err(Outcome::Again) => Ok(false),
     }
 }
 

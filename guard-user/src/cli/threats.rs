@@ -7,7 +7,7 @@ use guard_threats::{GROUPS, Series, Stopped, Threat};
 
 use super::check::subject;
 use super::exit::{Exit, Failure};
-use super::output::{json, print, say, sentence};
+use super::output::{json, print, say_line, sentence};
 use crate::engine;
 use crate::policy::ruleset::{Ruleset, RulesetRule};
 use crate::server::compiler::Subject;
@@ -81,10 +81,7 @@ pub fn run(raw: &Arguments) -> Result<Exit, Failure> {
         policies: raw.policy.clone(),
         ..subject()?
     };
-    let compiler = Policies {
-        protected: Vec::new(),
-    };
-    let loaded = match compiler.load(&subject) {
+    let loaded = match Policies::of_this_process().load(&subject) {
         Ok(loaded) => loaded,
         Err(mistake) => {
             eprintln!("{}", mistake.message);
@@ -92,7 +89,7 @@ pub fn run(raw: &Arguments) -> Result<Exit, Failure> {
         }
     };
     for note in &loaded.notes {
-        say(note);
+        say_line(note);
     }
     let wanted = |id: &str| raw.rows.is_empty() || raw.rows.iter().any(|row| fits(row, id));
     let rows: Vec<(char, &str, Vec<Row<'_>>)> = GROUPS
@@ -290,10 +287,7 @@ mod tests {
             policies: vec![file.display().to_string()],
             ..subject().unwrap()
         };
-        let compiler = Policies {
-            protected: Vec::new(),
-        };
-        let loaded = compiler.load(&subject).unwrap();
+        let loaded = Policies::default().load(&subject).unwrap();
         let threat = guard_threats::all().find(|threat| threat.id == id).unwrap();
         let row = row(threat, (6, 12), &loaded.ruleset);
         let rules = row.rules.iter().map(ToString::to_string).collect();

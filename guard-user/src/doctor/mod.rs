@@ -180,6 +180,7 @@ fn try_session(mut connection: Connection) -> Result<Vec<String>, Outcome> {
         .map_err(cannot)?;
     let finish = Request::Finish {
         session: started.session,
+        id: started.id,
         status: i32::from(exit.code()),
         remaining: Remaining::Leave,
     };

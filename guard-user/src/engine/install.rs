@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use guard_ebpf::abi::{MAX_EXECUTABLES, MAX_POLICIES, MAX_ROWS, MAX_STARTS};
 use guard_ebpf::automaton::{DEAD, Row, Start, StartKey};
 use guard_ebpf::policy::{Policy, UserKey};
@@ -38,7 +38,7 @@ impl Engine {
             MAX_STARTS,
         )?;
         within(compiled.users.len(), "users of a policy", MAX_USERS)?;
-        let slot = self.free_slot()?;
+        let slot = self.slots.free()?;
         let first = self.free_rows(u32::try_from(rows)?)?;
         let id = self
             .last_policy
@@ -50,8 +50,9 @@ impl Engine {
             return Err(error);
         }
         self.last_policy = id;
-        self.slots.insert(slot);
-        Ok(Installed { slot, id })
+        let installed = Installed { slot, id };
+        self.slots.take(installed)?;
+        Ok(installed)
     }
 
     fn fill(&mut self, slot: u32, id: u32, first: u32, compiled: &Compiled) -> Result<()> {
@@ -109,8 +110,10 @@ impl Engine {
         Ok(())
     }
 
-    /// Removes a policy that no session points to, when no program can be looking at it.
+    /// Removes a policy that no session points to, when no program can be looking at it. Fails
+    /// when it has been removed before: another may have its slot by now.
     pub fn retire(&mut self, installed: Installed) -> Result<()> {
+        self.slots.ensure_held(installed)?;
         let used = self
             .sessions()?
             .iter()
@@ -118,8 +121,24 @@ impl Engine {
         ensure!(!used, "the policy {} is still in force", installed.id);
         grace_period();
         self.clear_slot(installed.slot)?;
-        self.slots.remove(&installed.slot);
-        self.retired.push_back(installed.slot);
+        self.slots.give_back(installed)
+    }
+
+    /// Has a policy forget where it starts on file systems. They are judged from then on like all
+    /// others that it does not know.
+    pub fn forget_file_systems(&mut self, installed: Installed, devices: &[u32]) -> Result<()> {
+        self.slots.ensure_held(installed)?;
+        for &device in devices {
+            let slot = installed.slot;
+            let key = Shared(StartKey { slot, device });
+            match self.maps.starts.remove(&key) {
+                // It says nothing of that one.
+                Err(aya::maps::MapError::KeyNotFound) => {}
+                Err(aya::maps::MapError::SyscallError(error))
+                    if error.io_error.raw_os_error() == Some(libc::ENOENT) => {}
+                result => result.context("a start cannot be removed")?,
+            }
+        }
         Ok(())
     }
 
@@ -169,20 +188,10 @@ impl Engine {
         Ok(())
     }
 
-    fn free_slot(&mut self) -> Result<u32> {
-        let retired: HashSet<u32> = self.retired.iter().copied().collect();
-        let fresh =
-            (0..MAX_POLICIES).find(|slot| !self.slots.contains(slot) && !retired.contains(slot));
-        match fresh.or_else(|| self.retired.pop_front()) {
-            Some(slot) => Ok(slot),
-            None => bail!("there is no room for another policy: the limit is {MAX_POLICIES}"),
-        }
-    }
-
     /// The first of enough rows in a sequence that no policy uses. Row 0 is nobody's.
     fn free_rows(&self, wanted: u32) -> Result<u32> {
         let mut taken = Vec::new();
-        for &slot in &self.slots {
+        for slot in self.slots.held() {
             let policy = self
                 .maps
                 .policies
@@ -212,10 +221,13 @@ impl Engine {
                 .0;
             self.last_policy = self.last_policy.max(policy.id);
             if used.contains(&slot) {
-                self.slots.insert(slot);
+                self.slots.take(Installed {
+                    slot,
+                    id: policy.id,
+                })?;
             } else if policy.id != 0 {
                 self.clear_slot(slot)?;
-                self.retired.push_back(slot);
+                self.slots.retire(slot);
             }
         }
         self.last_session = self

@@ -16,8 +16,7 @@ mod records;
 mod recount;
 mod sessions;
 mod shared;
-
-use std::collections::{HashSet, VecDeque};
+pub(crate) mod slots;
 
 use anyhow::{Context, Result};
 use guard_ebpf::kernel::PROGRAMS;
@@ -29,6 +28,7 @@ pub use load::{LoadOptions, PIN_ROOT, refuse_other_versions};
 pub use records::Records;
 
 use maps::Maps;
+use slots::Slots;
 
 /// The lowest kernel that guard runs on: what `bpf_loop` (5.17), the LSM hooks and task
 /// storage need is there from 6.1 on, with all the fixes that enforcement rests on.
@@ -73,10 +73,8 @@ impl Features {
 pub struct Engine {
     maps: Maps,
     features: Features,
-    /// Slots of policies that are in use, or were installed and belong to no session yet.
-    slots: HashSet<u32>,
-    /// Slots that were used before, the longest ago first: they are taken last.
-    retired: VecDeque<u32>,
+    /// Which slots for policies are in use.
+    slots: Slots,
     /// The highest number that a policy has had.
     last_policy: u32,
     /// The highest number that a session has had.
@@ -107,8 +105,7 @@ impl Engine {
         let mut engine = Self {
             maps,
             features,
-            slots: HashSet::new(),
-            retired: VecDeque::new(),
+            slots: Slots::default(),
             last_policy: 0,
             last_session: 0,
         };

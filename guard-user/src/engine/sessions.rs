@@ -34,13 +34,20 @@ impl Engine {
             .counters
             .set(place(id), Shared(Counters::default()), 0)
             .context("the session's counters cannot be set")?;
-        self.set_policy(id, policy)?;
+        self.point(id, policy)?;
         self.last_session = id;
         Ok(id)
     }
 
-    /// Puts a policy in force for a session, in one step.
+    /// Puts a policy in force for a session, in one step. Fails when the session has ended.
     pub fn set_policy(&mut self, session: u32, policy: Installed) -> Result<()> {
+        // Fails unless its place is its own still.
+        self.counters(session)?;
+        self.point(session, policy)
+    }
+
+    /// Writes a session into its place.
+    fn point(&mut self, session: u32, policy: Installed) -> Result<()> {
         let value = Shared(Session {
             id: session,
             slot: policy.slot,

@@ -214,7 +214,8 @@ pub struct PolicyEdit {
     pub files: Vec<String>,
     /// How many rules are in force, built-in ones included.
     pub rules: Option<u32>,
-    /// What is wrong with it, with the line and a caret, when it was rejected.
+    /// What is wrong with it, with the line and a caret, when it was rejected; what may surprise
+    /// about it, a line each, when it was applied.
     pub message: Option<String>,
 }
 

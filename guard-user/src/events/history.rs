@@ -82,6 +82,8 @@ pub struct History {
     waiting: Vec<(Time, PathBuf)>,
     since: Option<Time>,
     open: Vec<(Event, Reader)>,
+    /// The id of the last event that was handed out.
+    last: Option<String>,
     unreadable: u64,
 }
 
@@ -96,6 +98,7 @@ impl History {
             waiting: Vec::new(),
             since,
             open: Vec::new(),
+            last: None,
             unreadable: 0,
         };
         let entries = match std::fs::read_dir(directory) {
@@ -121,6 +124,12 @@ impl History {
         }
         history.waiting.sort_by(|one, other| other.cmp(one));
         Ok(history)
+    }
+
+    /// Whether no log is left to be read.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.open.is_empty()
     }
 
     /// How many lines and files were passed over so far.
@@ -165,15 +174,22 @@ impl Iterator for History {
     type Item = Event;
 
     fn next(&mut self) -> Option<Event> {
-        self.open_waiting();
-        let (at, _) = self
-            .open
-            .iter()
-            .enumerate()
-            .min_by(|(_, (one, _)), (_, (other, _))| one.id.cmp(&other.id))?;
-        let (event, reader) = self.open.swap_remove(at);
-        self.advance(reader);
-        Some(event)
+        loop {
+            self.open_waiting();
+            let (at, _) = self
+                .open
+                .iter()
+                .enumerate()
+                .min_by(|(_, (one, _)), (_, (other, _))| one.id.cmp(&other.id))?;
+            let (event, reader) = self.open.swap_remove(at);
+            self.advance(reader);
+            // What concerns the host stands in the log of every session.
+            let is_again = event.session.is_none() && self.last.as_ref() == Some(&event.id);
+            if !is_again {
+                self.last = Some(event.id.clone());
+                return Some(event);
+            }
+        }
     }
 }
 

@@ -117,3 +117,25 @@ fn no_directory_is_no_history() {
     let mut history = History::open(&home.path().join("none"), None, None).expect("no error");
     assert_eq!(ids(&mut history), "");
 }
+
+#[test]
+fn what_stands_in_several_logs_is_told_once() {
+    let home = tempfile::tempdir().expect("a directory");
+    for (name, others) in [("work", ["a", "d"]), ("play", ["b", "e"])] {
+        let mut log = Log::create(home.path(), name, time("10:00:00"));
+        let host = Event {
+            session: None,
+            ..event(name, "10:00:03", "c")
+        };
+        let [first, last] = others;
+        assert_eq!(log.append(&event(name, "10:00:02", first)), None);
+        assert_eq!(log.append(&host), None);
+        assert_eq!(log.append(&event(name, "10:00:04", last)), None);
+    }
+    let mut history = History::open(home.path(), None, None).expect("readable");
+    assert!(!history.is_empty());
+    assert_eq!(ids(&mut history), "abcde");
+    assert!(history.is_empty());
+    let none = History::open(home.path(), Some("other"), None).expect("readable");
+    assert!(none.is_empty());
+}

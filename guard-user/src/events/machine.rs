@@ -1,9 +1,10 @@
 //! The real machine behind the resolver.
 
 use super::resolve::Host;
+use super::users::{UserName, Users};
 use crate::system::cgroups::Cgroups;
 use crate::system::mounts::Mounts;
-use crate::system::{clock, processes, users};
+use crate::system::{clock, processes};
 use guard_ebpf::record::Task;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -13,6 +14,7 @@ use std::time::Duration;
 pub struct Machine {
     mounts: Mounts,
     cgroups: Option<Cgroups>,
+    users: Users,
 }
 
 impl Machine {
@@ -48,9 +50,8 @@ impl Host for Machine {
         self.cgroups.as_ref()?.path(id)
     }
 
-    fn user(&mut self, uid: u32) -> Option<String> {
-        // A directory that can't be read costs the name, not the event.
-        users::by_uid(uid).ok().flatten().map(|user| user.name)
+    fn user(&mut self, uid: u32) -> UserName {
+        self.users.name(uid)
     }
 
     fn boot_time(&mut self) -> Duration {
@@ -88,7 +89,9 @@ mod tests {
             ..Task::default()
         };
         let process = resolver.process(&root, Instant::now());
-        let name = users::by_uid(0).expect("readable").map(|user| user.name);
+        let name = crate::system::users::by_uid(0)
+            .expect("readable")
+            .map(|user| user.name);
         assert!(name.is_some());
         assert_eq!(process.user, name);
         assert_eq!(process.exe, None, "its key is unknown");

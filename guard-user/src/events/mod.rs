@@ -34,6 +34,7 @@ pub mod summary;
 pub mod terminal;
 pub mod text;
 pub mod time;
+pub mod users;
 
 #[cfg(test)]
 mod samples;

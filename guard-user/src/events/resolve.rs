@@ -8,6 +8,7 @@ use super::event::{File, Machine, Process, Socket};
 use super::record::{FileTarget, FsPath, MachineTarget, SocketPlace, SocketTarget};
 use super::text::{Raw, text};
 use super::time::Time;
+use super::users::UserName;
 use crate::system::{capabilities, families};
 use guard_ebpf::record::{ExecutableKey, Task};
 use std::os::unix::ffi::OsStrExt;
@@ -28,8 +29,8 @@ pub trait Host {
     /// The path of a cgroup below the cgroup2 mount.
     fn cgroup(&mut self, id: u64) -> Option<PathBuf>;
 
-    /// The name of a user.
-    fn user(&mut self, uid: u32) -> Option<String>;
+    /// The name of a user, as far as it is known without waiting.
+    fn user(&mut self, uid: u32) -> UserName;
 
     /// How much later the time of day is than the time since boot.
     fn boot_time(&mut self) -> Duration;
@@ -44,6 +45,9 @@ const OTHERS: usize = 1024;
 /// How long a user's name, or its absence, is taken to stay true.
 const USER_AGE: Duration = Duration::from_mins(10);
 
+/// How long a user whose name is being looked up has none.
+const USER_REST: Duration = Duration::from_secs(1);
+
 /// How long the mount table is taken to stay true. A device that it does not have is a
 /// reason to read it earlier, though never more often than [`MOUNTS_REST`].
 const MOUNTS_AGE: Duration = Duration::from_secs(1);
@@ -57,6 +61,7 @@ pub struct Resolver<H> {
     host: H,
     executables: Bounded<ExecutableKey, FsPath>,
     cgroups: Bounded<u64, PathBuf>,
+    /// Names of users, and until when they are taken to be true.
     users: Bounded<u32, (Instant, Option<String>)>,
     mounts_read: Option<Instant>,
 }
@@ -179,13 +184,16 @@ impl<H: Host> Resolver<H> {
     }
 
     fn user(&mut self, uid: u32, now: Instant) -> Option<String> {
-        if let Some((asked, name)) = self.users.get(&uid)
-            && now.saturating_duration_since(*asked) < USER_AGE
+        if let Some((until, name)) = self.users.get(&uid)
+            && now < *until
         {
             return name.clone();
         }
-        let name = self.host.user(uid);
-        self.users.insert(uid, (now, name.clone()));
+        let (age, name) = match self.host.user(uid) {
+            UserName::Known(name) => (USER_AGE, name),
+            UserName::Asked => (USER_REST, None),
+        };
+        self.users.insert(uid, (now + age, name.clone()));
         name
     }
 

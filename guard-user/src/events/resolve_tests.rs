@@ -137,6 +137,21 @@ fn users_are_asked_for_once_in_a_while() {
 }
 
 #[test]
+fn a_user_who_is_being_looked_up_is_asked_for_again_soon() {
+    let mut resolver = Resolver::new(MadeUp::default());
+    let start = Instant::now();
+    let mut stranger = task(6, b"x");
+    stranger.uid = 4000;
+    for milliseconds in [0, 500, 999] {
+        let now = start + Duration::from_millis(milliseconds);
+        assert_eq!(resolver.process(&stranger, now).user, None);
+    }
+    assert_eq!(resolver.host.asked, 1);
+    resolver.process(&stranger, start + Duration::from_secs(1));
+    assert_eq!(resolver.host.asked, 2);
+}
+
+#[test]
 fn a_records_time_is_counted_from_boot() {
     let mut resolver = Resolver::new(MadeUp::default());
     let time = resolver.time(5_250_900_000);

@@ -267,6 +267,10 @@ fn policy(lines: &mut Lines, edit: &PolicyEdit) {
                 .rules
                 .map_or(String::new(), |n| format!("{n} rules from "));
             lines.put_wrapped(PLAIN, &format!(": {rules}{files}"));
+            for note in edit.message.iter().flat_map(|notes| notes.lines()) {
+                lines.next_line();
+                lines.put_wrapped(PLAIN, &escaped(note.as_bytes()));
+            }
         }
         PolicyChange::Rejected => {
             lines.put(DENY, "policy rejected");

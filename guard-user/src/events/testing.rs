@@ -2,6 +2,7 @@
 
 use super::resolve::Host;
 use super::time::Time;
+use super::users::UserName;
 use guard_ebpf::operation::{Facility, Operation, Reason, Verdict};
 use guard_ebpf::record::{
     ExecutableKey, ExecutableRecord, FileRecord, Header, Kind, MachineRecord, NO_NUMBER,
@@ -244,9 +245,12 @@ impl Host for MadeUp {
         (id == 42).then(|| "/system.slice/postgresql.service".into())
     }
 
-    fn user(&mut self, uid: u32) -> Option<String> {
+    fn user(&mut self, uid: u32) -> UserName {
         self.asked += 1;
-        (uid == 1000).then(|| "ann".to_owned())
+        match uid {
+            4000 => UserName::Asked,
+            _ => UserName::Known((uid == 1000).then(|| "ann".to_owned())),
+        }
     }
 
     fn boot_time(&mut self) -> std::time::Duration {

@@ -69,6 +69,21 @@ pub fn escaped(bytes: &[u8]) -> String {
     safe
 }
 
+/// The same for a text for people parts of which may come from whoever is guarded: lines stay
+/// lines, and what is escaped already stays as it is.
+#[must_use]
+pub fn harmless(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for character in text.chars() {
+        if is_printable(character) || character == '\n' {
+            safe.push(character);
+        } else {
+            safe.extend(character.escape_debug());
+        }
+    }
+    safe
+}
+
 /// Whether a character shows as itself, in its place, on a terminal.
 #[must_use]
 pub fn is_printable(character: char) -> bool {

@@ -49,7 +49,8 @@ pub(crate) fn count(protected: &Protected) -> usize {
     PLACES.len() + usize::from(!protected.paths.is_empty())
 }
 
-/// The built-in rules, in order. `policies` are the files that the policy was read from.
+/// The built-in rules, in order. `policies` are the files that the policy was read from, and the
+/// links that lead to them.
 pub(crate) fn rules(protected: &Protected, policies: &[PathBuf]) -> Vec<RulesetRule> {
     let place = |(name, place, because): &(&str, &str, &str)| {
         let on = globs(Path::new(place));

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::system::files::read_ordinary;
 use crate::system::links::{self, Resolved};
 use crate::system::mounts::Mounts;
 
@@ -49,7 +50,7 @@ pub trait Host {
 }
 
 /// The largest file that is taken for a policy, in bytes.
-const MAX_FILE: u64 = 1 << 20;
+pub const MAX_FILE: u64 = 1 << 20;
 
 /// The host that this process runs on. `find_user` looks a user's number up.
 pub struct ThisHost<F> {
@@ -59,18 +60,7 @@ pub struct ThisHost<F> {
 
 impl<F: Fn(&str) -> Option<u32>> Host for ThisHost<F> {
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
-        // A pipe or a device must not make who reads it wait.
-        let metadata = std::fs::metadata(path)?;
-        if metadata.is_dir() {
-            return Err(io::Error::other("it is a directory"));
-        }
-        if !metadata.is_file() {
-            return Err(io::Error::other("it is not an ordinary file"));
-        }
-        if metadata.len() > MAX_FILE {
-            return Err(io::Error::other("it is larger than 1 MiB"));
-        }
-        std::fs::read(path)
+        read_ordinary(path, MAX_FILE)
     }
 
     fn uid(&self, name: &str) -> Option<u32> {

@@ -74,6 +74,7 @@ impl<'load> Loader<'load> {
             documents: Vec::new(),
             stack: Vec::new(),
             files: Vec::new(),
+            names: Vec::new(),
             mistakes: Vec::new(),
             notes: Vec::new(),
         };
@@ -167,6 +168,8 @@ struct Load<'load> {
     /// The documents that are being read, the outermost first.
     stack: Vec<(Source, String)>,
     files: Vec<PathBuf>,
+    /// All that the files are reached by: names as written, links on the way, where they lead.
+    names: Vec<PathBuf>,
     mistakes: Vec<Diagnostic>,
     notes: Vec<String>,
 }
@@ -180,7 +183,11 @@ impl Load<'_> {
             Source::Preset(_) => source.clone(),
             Source::File(path) => {
                 let absolute = std::path::absolute(path).unwrap_or_else(|_| path.clone());
-                Source::File(self.host.resolve(&absolute, 0).path)
+                let found = self.host.resolve(&absolute, 0);
+                self.names.push(absolute);
+                self.names.extend(found.links);
+                self.names.push(found.path.clone());
+                Source::File(found.path)
             }
         };
         if let Some(start) = self.stack.iter().position(|(other, _)| *other == identity) {
@@ -306,15 +313,11 @@ impl Load<'_> {
     /// is reached twice counts where it is reached first; the second time it could not
     /// change anything, since the first rule that matches wins.
     fn ruleset(&mut self, tops: &[usize]) -> Ruleset {
-        let files: Vec<PathBuf> = self
-            .documents
-            .iter()
-            .filter_map(|read| match &read.source {
-                Source::File(path) => Some(path.clone()),
-                Source::Preset(_) => None,
-            })
-            .collect();
-        let mut rules = builtin::rules(&self.environment.protected, &files);
+        // Whoever takes away a link has another policy read at the next edit.
+        let mut names = std::mem::take(&mut self.names);
+        names.sort_unstable();
+        names.dedup();
+        let mut rules = builtin::rules(&self.environment.protected, &names);
         let mut limits = Limits::default();
         let mut seen = BTreeSet::new();
         let mut left: Vec<usize> = tops.iter().rev().copied().collect();

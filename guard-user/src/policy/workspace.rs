@@ -64,6 +64,19 @@ pub fn choose(
             )));
         }
     };
+    if path.to_str().is_none() {
+        // Client and server could not speak of it, and no policy could name it.
+        let shown = path.display();
+        return match requested {
+            Some(_) => Err(format!(
+                "{shown} cannot be the workspace: its path is not UTF-8; name another directory"
+            )),
+            None => Ok(Choice::None(format!(
+                "the session has no workspace: the path of the current directory {shown} is not \
+                 UTF-8; start in another directory, or name one with --workspace"
+            ))),
+        };
+    }
     let homes: Vec<PathBuf> = homes.iter().map(|home| real(home)).collect();
     let reason = unfit(&path, &real(home), &homes).or_else(|| {
         let system = is_of_the_system(&path);
@@ -129,6 +142,7 @@ fn is_below(path: &Path, directory: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::ffi::OsStrExt;
 
     fn reason(path: &str) -> Option<String> {
         let homes = [
@@ -212,6 +226,15 @@ mod tests {
         );
         let error = choose(Some(Path::new("/no/such")), &lib, home, none).expect_err("missing");
         assert!(error.contains("/no/such cannot be used"), "{error}");
+        let base = tempfile::tempdir().expect("a directory");
+        let odd = base.path().join(std::ffi::OsStr::from_bytes(b"caf\xe9"));
+        std::fs::create_dir(&odd).expect("made");
+        let error = choose(Some(&odd), &lib, home, none).expect_err("not UTF-8");
+        assert!(error.contains("not UTF-8"), "{error}");
+        let Ok(Choice::None(reason)) = choose(None, &odd, home, none) else {
+            panic!("a directory that can't be named was taken");
+        };
+        assert!(reason.contains("not UTF-8"), "{reason}");
         let file = Path::new("/proc/self/status");
         let error = choose(Some(file), &lib, home, none).expect_err("a file");
         assert!(error.contains("cannot be used"), "{error}");

@@ -251,7 +251,10 @@ impl Server {
                     engine.end_session(session)
                 })?;
             }
-            self.with_engine(|engine| engine.retire(policy))?;
+        }
+        let retired = self.with_engine(|engine| engine.retire(policy));
+        if session.is_some() {
+            retired?;
         }
         // The next one uses it again when it stays.
         let _ = cgroup.remove();

@@ -14,6 +14,7 @@ use super::wire::{Connection, Lost};
 use crate::cli::exit::Failure;
 use crate::session::launch::Held;
 use crate::session::name::Name;
+use crate::system::namespaces::foreign;
 
 /// How long a server may take to be there.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -115,6 +116,8 @@ pub fn converse<T>(
 pub struct Started {
     /// Its name.
     pub session: Name,
+    /// Its number.
+    pub id: u32,
     /// The server's process, on which the child proves that it is guarded.
     pub server: Pid,
     /// What cannot be enforced here, a sentence each: to be said aloud before the command
@@ -130,12 +133,13 @@ pub fn start(connection: &mut Connection, start: Start, child: &Held) -> Result<
     match accepted(connection.receive()?)? {
         Response::Started {
             session,
+            id,
             server,
             warnings,
             notes,
-            ..
         } => Ok(Started {
             session,
+            id,
             server: Pid::from_raw(server as i32),
             warnings,
             notes,
@@ -158,6 +162,15 @@ pub fn ask_on(mut connection: Connection, request: &Request) -> Result<Response,
 /// Starts a server in the background. Whether it is the one that runs now; another may
 /// have been quicker, or may still be leaving.
 fn start_server(paths: &Paths) -> Result<bool, Failure> {
+    // Nothing is known where the first process can't be looked at.
+    if let Ok(Some(what)) = foreign(1) {
+        return Err(Failure::usage(format!(
+            "Guard's server can't be started from here: this shell has another {what} than the \
+             host's first process, and the server serves everybody. Type it in a shell of the \
+             host itself (sudo nsenter -t 1 -m -n -r -- guard ...), or, if only commands here are \
+             to be guarded, start a server here by hand: sudo guard server"
+        )));
+    }
     let cannot = |what: &str, error: &dyn std::fmt::Display| {
         Failure::guard(format!("Guard's server can't be started: {what}: {error}."))
     };
@@ -178,6 +191,9 @@ fn start_server(paths: &Paths) -> Result<bool, Failure> {
     let mut server = Command::new(&program)
         .args(["server", "--background"])
         .current_dir("/")
+        .env_clear()
+        .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
+        .envs(std::env::vars_os().filter(|(name, _)| name == "RUST_BACKTRACE"))
         .stdin(Stdio::null())
         .stdout(says)
         .stderr(log)

@@ -11,9 +11,8 @@ use tokio::io::Interest;
 use tokio::net::UnixStream;
 
 use super::core::{Refused, Server, log};
-use super::feed::Following;
+use super::follower::Following;
 use super::protocol::{self, Lines, Misunderstood, Refusal, Request, Response};
-use crate::session::name::Name;
 
 /// How many descriptors may come with one message.
 const MAX_DESCRIPTORS: usize = 4;
@@ -74,8 +73,8 @@ impl Server {
                 peer.pid
             ));
         }
-        if let Some(name) = guarded {
-            self.client_is_gone(&name, peer);
+        if let Some(id) = guarded {
+            self.client_is_gone(id, peer);
         }
     }
 
@@ -83,7 +82,7 @@ impl Server {
         self: &Rc<Self>,
         connection: &mut Connection,
         peer: Peer,
-        guarded: &mut Option<Name>,
+        guarded: &mut Option<u32>,
     ) -> io::Result<()> {
         while let Some(line) = connection.line().await? {
             let response = match self.admit(&line, peer) {
@@ -94,10 +93,11 @@ impl Server {
                 }
                 Ok(Request::Finish {
                     session,
+                    id,
                     status,
                     remaining,
                 }) => tokio::select! {
-                    response = self.finish(&session, status, remaining) => response,
+                    response = self.finish(&session, id, status, remaining) => response,
                     // Who asked has stopped waiting.
                     () = hung_up(&connection.stream) => return Ok(()),
                 },
@@ -143,7 +143,7 @@ impl Server {
         connection: &mut Connection,
         peer: Peer,
         start: protocol::Start,
-        guarded: &mut Option<Name>,
+        guarded: &mut Option<u32>,
     ) -> Response {
         if guarded.is_some() {
             return Refused::guard("This connection has a session already.").into();
@@ -152,8 +152,8 @@ impl Server {
             return Refused::guard("No process came with the request for a session.").into();
         };
         let response = self.start(start, child).await;
-        if let Response::Started { session, .. } = &response {
-            *guarded = Some(session.clone());
+        if let Response::Started { session, id, .. } = &response {
+            *guarded = Some(*id);
             if let Err(error) = self.with_engine(|engine| engine.protect(peer.pid)) {
                 log(&format!(
                     "process {} can't be protected from session {session}: {error:#}",
@@ -165,10 +165,9 @@ impl Server {
     }
 
     /// The client of a session is gone: nobody will tell how its command ended.
-    fn client_is_gone(&self, name: &Name, peer: Peer) {
-        let id = self.find(name);
+    fn client_is_gone(&self, id: u32, peer: Peer) {
         let mut inner = self.inner.borrow_mut();
-        if let Some(session) = id.and_then(|id| inner.sessions.get_mut(&id)) {
+        if let Some(session) = inner.sessions.get_mut(&id) {
             session.is_awaited = false;
         }
         if let Some(engine) = &mut inner.engine
@@ -292,12 +291,13 @@ impl Connection {
         self.send(&Response::Following).await?;
         loop {
             let event = tokio::select! {
-                event = following.events.recv() => event,
+                event = following.next() => event,
                 () = hung_up(&self.stream) => return Ok(()),
             };
-            let Some(event) = event else { return Ok(()) };
-            let missed = following.missed.take();
-            let event = serde_json::from_str(&event.to_line())?;
+            let Some((line, missed)) = event else {
+                return Ok(());
+            };
+            let event = serde_json::from_str(&line)?;
             let sent = async {
                 self.send(&Response::Event(event)).await?;
                 if missed > 0 {

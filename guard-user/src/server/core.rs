@@ -25,9 +25,12 @@ use super::state::{KnownPolicy, SessionState};
 use super::watch::Watcher;
 use crate::cli::output::sentence;
 use crate::events::event::Level;
+use crate::policy::environment::MAX_FILE;
 use crate::session::cgroup::SessionCgroup;
 use crate::session::name::Name;
 use crate::session::raw::trim_heap;
+use crate::session::scope;
+use crate::system::files::read_ordinary;
 
 /// How many policies of a session records may still name.
 pub(super) const KNOWN_POLICIES: usize = 8;
@@ -115,6 +118,7 @@ pub(super) struct Session {
 
 /// A session that has ended.
 pub(super) struct Past {
+    pub id: u32,
     pub name: Name,
     pub summary: Option<String>,
 }
@@ -340,9 +344,7 @@ impl Inner {
     /// Whether a name is taken.
     pub fn is_taken(&self, name: &Name) -> bool {
         let lives = |session: &Session| session.state.name == *name;
-        name.as_str() == super::canary::NAME
-            || self.reserved.contains(name)
-            || self.sessions.values().any(lives)
+        is_reserved(name) || self.reserved.contains(name) || self.sessions.values().any(lives)
     }
 
     /// Remembers a session that has ended.
@@ -352,6 +354,11 @@ impl Inner {
             self.memory.pop_front();
         }
     }
+}
+
+/// Whether a name is that of something of guard's own.
+pub(super) fn is_reserved(name: &Name) -> bool {
+    [super::canary::NAME, scope::SERVER].contains(&name.as_str())
 }
 
 /// Writes a line to the server's log, which is its standard error: a file in the
@@ -365,16 +372,23 @@ pub(super) fn log(message: &str) {
     );
 }
 
-/// What the policy files look like now: their bytes, or why they can't be read.
+/// What the policy files look like now: their bytes, or why they can't be read, and who could
+/// change them, which decides whether an edit is taken.
 pub(super) fn fingerprint(files: &[PathBuf]) -> u64 {
     use std::hash::{DefaultHasher, Hash, Hasher};
+    use std::os::unix::fs::MetadataExt;
     let mut hasher = DefaultHasher::new();
     for file in files {
         file.hash(&mut hasher);
-        match std::fs::read(file) {
+        match read_ordinary(file, MAX_FILE) {
             Ok(bytes) => bytes.hash(&mut hasher),
-            Err(error) => error.raw_os_error().hash(&mut hasher),
+            Err(error) => error.to_string().hash(&mut hasher),
         }
+        let owners = file
+            .ancestors()
+            .filter_map(|part| std::fs::metadata(part).ok())
+            .map(|metadata| (metadata.uid(), metadata.mode()));
+        owners.for_each(|owner| owner.hash(&mut hasher));
     }
     hasher.finish()
 }

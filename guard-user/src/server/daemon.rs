@@ -79,6 +79,7 @@ pub async fn run(parts: Parts, _lock: Lock, ready: impl FnOnce() -> Result<()>) 
     tokio::task::spawn_local(Rc::clone(&server).reload_on_change());
     tokio::task::spawn_local(Rc::clone(&server).stay_proved());
     tokio::task::spawn_local(Rc::clone(&server).follow_addresses());
+    tokio::task::spawn_local(Rc::clone(&server).follow_mounts());
     tokio::select! {
         () = accept(&server, &listener) => {}
         () = server.idle(), if !stay => {}
@@ -97,8 +98,8 @@ pub async fn run(parts: Parts, _lock: Lock, ready: impl FnOnce() -> Result<()>) 
 /// Leaves the cgroup of the login that a client was started from, which systemd may end with
 /// all that is in it.
 async fn leave_client_s_cgroup() {
-    let unit = "guard-server.scope";
-    if let Err(error) = scope::start(unit, "Guard's server", std::process::id()).await {
+    let unit = scope::unit_of_server();
+    if let Err(error) = scope::start(&unit, "Guard's server", std::process::id()).await {
         log(&format!(
             "the server stays in the cgroup of its first client, and ends when that login does; \
              sessions stay guarded: {error:#}"

@@ -42,6 +42,9 @@ pub trait Enforcer {
     fn install(&mut self, compiled: &Compiled) -> Result<Installed>;
     /// Takes a policy out that no session points to.
     fn retire(&mut self, installed: Installed) -> Result<()>;
+    /// Has a policy forget what it says of file systems, which are judged from then on like those
+    /// that nobody knew of when it was compiled.
+    fn forget_file_systems(&mut self, policy: Installed, devices: &[u32]) -> Result<()>;
     /// Starts a session without processes and returns its number.
     fn start_session(&mut self, policy: Installed, facts: Facts) -> Result<u32>;
     /// Gives a session another policy, in one step.
@@ -66,8 +69,9 @@ pub trait Enforcer {
     fn protect(&mut self, pid: u32) -> Result<()>;
     /// Takes that back.
     fn unprotect(&mut self, pid: u32) -> Result<()>;
-    /// Lets a session go on writing to a file that it is started with, through its descriptor.
-    fn give(&self, session: u32, file: BorrowedFd<'_>) -> Result<()>;
+    /// Lets a session go on writing to a file that it is started with, through its descriptor;
+    /// unless another session that lives may: that one then.
+    fn give(&self, session: u32, file: BorrowedFd<'_>) -> Result<Option<u32>>;
     /// Says which addresses are the host's own: IPv6, or IPv4 mapped into it.
     fn set_addresses(&mut self, addresses: &[[u8; 16]]) -> Result<()>;
     /// The records that the kernel writes.

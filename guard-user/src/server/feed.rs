@@ -1,16 +1,14 @@
 //! Events on their way out: from the pipeline to logs, summaries and followers.
 
-use std::cell::Cell;
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::path::PathBuf;
-use std::rc::Rc;
 use std::time::Instant;
 
 use guard_ebpf::session::Counters;
-use tokio::sync::mpsc;
 
 use super::core::{Session, log};
+use super::follower::{Follower, Following, queue};
 use super::paths::Paths;
 use super::state::SessionState;
 use crate::events::event::{Body, Event, Level, Notice, PolicyEdit, SessionChange, SessionStep};
@@ -23,9 +21,6 @@ use crate::events::summary::Summary;
 use crate::events::time::Time;
 use crate::policy::compiled::RuleInfo;
 use crate::session::name::Name;
-
-/// How many events may wait for a follower who reads slowly.
-const QUEUE: usize = 4096;
 
 /// Events on their way out.
 pub(super) struct Feed {
@@ -41,19 +36,6 @@ struct Book {
     summary: Summary,
     /// How many events could not be written to the log.
     unlogged: u64,
-}
-
-struct Follower {
-    filter: Filter,
-    events: mpsc::Sender<Event>,
-    missed: Rc<Cell<u64>>,
-}
-
-/// The end of a follower where events come out.
-pub(super) struct Following {
-    pub events: mpsc::Receiver<Event>,
-    /// How many did not fit, since the last look.
-    pub missed: Rc<Cell<u64>>,
 }
 
 /// What living sessions are called.
@@ -139,7 +121,9 @@ impl Feed {
                 self.pipeline.announce(Some(name), Time::now(), body);
             }
         }
-        self.followers.retain(|follower| follower.send(event));
+        let mut line = None;
+        self.followers
+            .retain(|follower| follower.send(event, &mut line));
     }
 
     /// Begins the book of a session, and says where its log is.
@@ -253,14 +237,9 @@ impl Feed {
 
     /// Takes on a follower.
     pub fn follow(&mut self, filter: Filter) -> Following {
-        let (sender, events) = mpsc::channel(QUEUE);
-        let missed = Rc::new(Cell::new(0));
-        self.followers.push(Follower {
-            filter,
-            events: sender,
-            missed: Rc::clone(&missed),
-        });
-        Following { events, missed }
+        let (follower, following) = queue(filter);
+        self.followers.push(follower);
+        following
     }
 }
 
@@ -270,23 +249,6 @@ impl Book {
             log,
             summary: Summary::default(),
             unlogged: 0,
-        }
-    }
-}
-
-impl Follower {
-    /// Whether it is still there.
-    fn send(&self, event: &Event) -> bool {
-        if !self.filter.wants(event) {
-            return !self.events.is_closed();
-        }
-        match self.events.try_send(event.clone()) {
-            Ok(()) => true,
-            Err(mpsc::error::TrySendError::Full(_)) => {
-                self.missed.set(self.missed.get() + 1);
-                true
-            }
-            Err(mpsc::error::TrySendError::Closed(_)) => false,
         }
     }
 }

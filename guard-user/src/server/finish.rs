@@ -82,7 +82,7 @@ impl Server {
                 return;
             }
             for policy in &session.state.known {
-                // Those before the one in force are gone already.
+                // Those before the one in force are gone already, and the engine says so.
                 let _ = engine.retire(policy.installed);
             }
             feed.ended(&session.state, session.status);
@@ -123,12 +123,14 @@ impl Server {
     pub(super) async fn finish(
         self: &Rc<Self>,
         name: &Name,
+        id: u32,
         status: i32,
         remaining: Remaining,
     ) -> Response {
-        let Some(id) = self.find(name) else {
-            return self.finished(name, 0);
-        };
+        let lives = || self.find(name) == Some(id);
+        if !lives() {
+            return self.finished(name, id, 0);
+        }
         if let Some(session) = self.inner.borrow_mut().sessions.get_mut(&id) {
             session.status = Some(status);
             session.is_awaited = false;
@@ -148,16 +150,16 @@ impl Server {
         let left = if is_over() {
             self.end_if_over(id).await;
             // Another look may have found the end before this one.
-            self.wait_until(Some(SETTLE), || self.find(name) != Some(id))
-                .await;
+            self.wait_until(Some(SETTLE), || !lives()).await;
             0
         } else {
+            // Tasks that the kernel has yet to let go of are no processes that still run.
             self.living(id).len() as u64
         };
-        self.finished(name, left)
+        self.finished(name, id, left)
     }
 
-    fn finished(&self, name: &Name, left: u64) -> Response {
+    fn finished(&self, name: &Name, id: u32, left: u64) -> Response {
         let mut inner = self.inner.borrow_mut();
         let Inner {
             sessions,
@@ -166,16 +168,15 @@ impl Server {
             ..
         } = &mut *inner;
         let lives = sessions
-            .iter()
-            .find(|(_, session)| session.state.name == *name);
-        let summary = if let Some((&id, session)) = lives {
-            let name = session.state.name.clone();
+            .get(&id)
+            .is_some_and(|session| session.state.name == *name);
+        let summary = if lives {
             feed.flush();
-            feed.summary(id, &name)
+            feed.summary(id, name)
         } else {
             memory
                 .iter()
-                .rfind(|past| past.name == *name)
+                .rfind(|past| past.id == id && past.name == *name)
                 .and_then(|past| past.summary.clone())
         };
         Response::Finished { left, summary }
@@ -215,8 +216,11 @@ impl Server {
         self.signal(id, libc::SIGTERM);
         // A stopped process ends when it goes on.
         self.signal(id, libc::SIGCONT);
-        let is_over = || self.living(id).is_empty();
-        if self.wait_until(Some(grace), is_over).await {
+        let is_over = || self.tasks(id) == 0;
+        // Who waits to be noticed by a parent is counted still, and nothing is waited for then.
+        let is_dead = || is_over() || self.living(id).is_empty();
+        self.wait_until(Some(grace), is_dead).await;
+        if is_over() {
             return;
         }
         let cgroup = self
@@ -231,7 +235,7 @@ impl Server {
         // Those that have left the cgroup, and what they fork meanwhile.
         let kill_rest = || {
             self.signal(id, libc::SIGKILL);
-            self.living(id).is_empty()
+            is_dead()
         };
         self.wait_until(Some(KILL_PATIENCE), kill_rest).await;
     }
@@ -275,6 +279,6 @@ fn session_over(inner: &mut Inner, id: u32) -> Option<Session> {
     let session = inner.sessions.remove(&id)?;
     let name = session.state.name.clone();
     let summary = inner.feed.forget(id, &name);
-    inner.remember(Past { name, summary });
+    inner.remember(Past { id, name, summary });
     Some(session)
 }

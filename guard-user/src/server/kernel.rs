@@ -76,6 +76,10 @@ impl Enforcer for Engine {
         Engine::retire(self, installed.into())
     }
 
+    fn forget_file_systems(&mut self, policy: Installed, devices: &[u32]) -> Result<()> {
+        Engine::forget_file_systems(self, policy.into(), devices)
+    }
+
     fn start_session(&mut self, policy: Installed, facts: Facts) -> Result<u32> {
         let session = Engine::start_session(self, policy.into())?;
         match self.set_facts(session, facts) {
@@ -140,7 +144,7 @@ impl Enforcer for Engine {
         Engine::unprotect(self, pid)
     }
 
-    fn give(&self, session: u32, file: BorrowedFd<'_>) -> Result<()> {
+    fn give(&self, session: u32, file: BorrowedFd<'_>) -> Result<Option<u32>> {
         Engine::give(self, session, file)
     }
 

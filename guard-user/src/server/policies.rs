@@ -12,7 +12,7 @@ use crate::system::users;
 pub const DEFAULT: &str = "default";
 
 /// The compiler, for the host that this process runs on.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Policies {
     /// Guard's own files, besides those that every policy knows of.
     pub protected: Vec<PathBuf>,

@@ -1,7 +1,7 @@
 //! An engine that only pretends, for tests of everything around it.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::future::Future;
 use std::io::{PipeReader, PipeWriter};
@@ -17,10 +17,10 @@ use guard_ebpf::session::{Counters, Facts};
 
 use super::core::CgroupHost;
 use super::enforcer::{Enforcer, Engines, Features, Installed, RecordSource};
+use crate::engine::slots::Slots;
 use crate::policy::compiled::Compiled;
 use crate::session::cgroup::SessionCgroup;
 use crate::session::name::Name;
-use crate::session::processes::living;
 
 /// The engine's state, which outlives servers as pins do. Labels are whoever is listed in a
 /// cgroup's file, and alive.
@@ -28,21 +28,30 @@ use crate::session::processes::living;
 pub struct Pretended {
     pub is_pinned: bool,
     pub sessions: BTreeMap<u32, Installed>,
+    /// How many rules each policy has, by its number.
     pub policies: BTreeMap<u32, usize>,
+    pub slots: Slots,
     pub cgroups: BTreeMap<u64, u32>,
     pub facts: BTreeMap<u32, Facts>,
+    /// To which session each file was given, by its inode.
+    pub given: BTreeMap<u64, u32>,
+    /// File systems that policies were made to forget.
+    pub gone: BTreeSet<(u32, u32)>,
     pub addresses: Vec<[u8; 16]>,
+    /// Sessions whose tasks were given up.
+    pub given_up: BTreeSet<u32>,
     pub last: u32,
     pub directory: PathBuf,
     pub loses_labels: bool,
 }
 
 impl Pretended {
-    fn members(&self, session: u32) -> Vec<u32> {
+    /// Whoever was moved into a session's cgroup.
+    fn listed(&self, session: u32) -> Vec<u32> {
         let Ok(entries) = fs::read_dir(&self.directory) else {
             return Vec::new();
         };
-        let listed: Vec<u32> = entries
+        entries
             .flatten()
             .filter(|entry| {
                 let id = entry.metadata().map_or(0, |metadata| metadata.ino());
@@ -53,8 +62,44 @@ impl Pretended {
                 let pids = text.lines().filter_map(|line| line.parse().ok());
                 pids.collect::<Vec<u32>>()
             })
-            .collect();
-        living(Path::new("/proc"), &listed)
+            .collect()
+    }
+
+    /// The processes of a session. Who has ended is among them until its parent notices.
+    fn members(&self, session: u32) -> Vec<u32> {
+        let mut listed = self.listed(session);
+        listed.retain(|pid| Path::new(&format!("/proc/{pid}")).exists());
+        listed
+    }
+
+    /// How many threads of a session have not ended.
+    fn tasks(&self, session: u32) -> u64 {
+        if self.given_up.contains(&session) {
+            return 0;
+        }
+        let threads = self.listed(session).into_iter().flat_map(|pid| {
+            let threads = fs::read_dir(format!("/proc/{pid}/task"));
+            threads.into_iter().flatten().flatten()
+        });
+        let has_ended = |stat: &str| {
+            let state = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+            state.trim_start().starts_with(['Z', 'X'])
+        };
+        threads
+            .filter_map(|thread| fs::read_to_string(thread.path().join("stat")).ok())
+            .filter(|stat| !has_ended(stat))
+            .count() as u64
+    }
+
+    /// What an engine finds when it is adopted: policies of no session are removed.
+    fn take_stock(&mut self) {
+        let used: BTreeMap<u32, u32> = self.sessions.values().map(|p| (p.id, p.slot)).collect();
+        self.policies.retain(|id, _| used.contains_key(id));
+        self.slots = Slots::default();
+        for (id, slot) in used {
+            // Two sessions of one policy are no wonder here.
+            let _ = self.slots.take(Installed { slot, id }.into());
+        }
     }
 }
 
@@ -64,6 +109,7 @@ pub struct Engine(pub Rc<RefCell<Pretended>>);
 impl Engines for Engine {
     fn open(&self) -> Result<Option<Box<dyn Enforcer>>> {
         let is_pinned = self.0.borrow().is_pinned;
+        self.0.borrow_mut().take_stock();
         Ok(is_pinned.then(|| Box::new(self.clone()) as Box<dyn Enforcer>))
     }
 
@@ -100,16 +146,22 @@ impl Enforcer for Engine {
         let mut engine = self.0.borrow_mut();
         engine.last += 1;
         let id = engine.last;
+        let slot = engine.slots.free()?;
+        let installed = Installed { slot, id };
+        engine.slots.take(installed.into())?;
         engine.policies.insert(id, compiled.rules.len());
-        Ok(Installed { slot: id, id })
+        Ok(installed)
     }
 
     fn retire(&mut self, installed: Installed) -> Result<()> {
         let mut engine = self.0.borrow_mut();
+        engine.slots.ensure_held(installed.into())?;
+        let mut used = engine.sessions.values();
         ensure!(
-            !engine.sessions.values().any(|used| *used == installed),
+            !used.any(|used| used.slot == installed.slot),
             "the policy is in force"
         );
+        engine.slots.give_back(installed.into())?;
         engine
             .policies
             .remove(&installed.id)
@@ -117,8 +169,17 @@ impl Enforcer for Engine {
         Ok(())
     }
 
+    fn forget_file_systems(&mut self, policy: Installed, devices: &[u32]) -> Result<()> {
+        let mut engine = self.0.borrow_mut();
+        engine.slots.ensure_held(policy.into())?;
+        let devices = devices.iter().map(|&device| (policy.id, device));
+        engine.gone.extend(devices);
+        Ok(())
+    }
+
     fn start_session(&mut self, policy: Installed, facts: Facts) -> Result<u32> {
         let mut engine = self.0.borrow_mut();
+        engine.slots.ensure_held(policy.into())?;
         engine.last += 1;
         let id = engine.last;
         engine.facts.insert(id, facts);
@@ -127,13 +188,19 @@ impl Enforcer for Engine {
     }
 
     fn set_policy(&mut self, session: u32, policy: Installed) -> Result<()> {
-        self.0.borrow_mut().sessions.insert(session, policy);
+        let mut engine = self.0.borrow_mut();
+        engine.slots.ensure_held(policy.into())?;
+        let in_force = engine
+            .sessions
+            .get_mut(&session)
+            .context("no such session")?;
+        *in_force = policy;
         Ok(())
     }
 
     fn end_session(&mut self, session: u32) -> Result<()> {
         let mut engine = self.0.borrow_mut();
-        ensure!(engine.members(session).is_empty(), "it has tasks");
+        ensure!(engine.tasks(session) == 0, "it has tasks");
         engine
             .sessions
             .remove(&session)
@@ -162,8 +229,10 @@ impl Enforcer for Engine {
     }
 
     fn counters(&self, session: u32) -> Result<Counters> {
+        let engine = self.0.borrow();
+        ensure!(engine.sessions.contains_key(&session), "no such session");
         Ok(Counters {
-            tasks: self.0.borrow().members(session).len() as u64,
+            tasks: engine.tasks(session),
             ..Counters::default()
         })
     }
@@ -181,7 +250,8 @@ impl Enforcer for Engine {
         Ok(self.0.borrow().members(session))
     }
 
-    fn forget_lost_tasks(&mut self, _: u32) -> Result<()> {
+    fn forget_lost_tasks(&mut self, session: u32) -> Result<()> {
+        self.0.borrow_mut().given_up.insert(session);
         Ok(())
     }
 
@@ -193,8 +263,18 @@ impl Enforcer for Engine {
         Ok(())
     }
 
-    fn give(&self, _: u32, _: BorrowedFd<'_>) -> Result<()> {
-        Ok(())
+    fn give(&self, session: u32, file: BorrowedFd<'_>) -> Result<Option<u32>> {
+        let inode = nix::sys::stat::fstat(file)?.st_ino;
+        let mut engine = self.0.borrow_mut();
+        let holder = engine.given.get(&inode).copied();
+        if let Some(holder) = holder
+            && holder != session
+            && engine.sessions.contains_key(&holder)
+        {
+            return Ok(Some(holder));
+        }
+        engine.given.insert(inode, session);
+        Ok(None)
     }
 
     fn set_addresses(&mut self, addresses: &[[u8; 16]]) -> Result<()> {
@@ -208,7 +288,9 @@ impl Enforcer for Engine {
     }
 
     fn unpin(self: Box<Self>) -> Result<()> {
-        self.0.borrow_mut().is_pinned = false;
+        let mut engine = self.0.borrow_mut();
+        ensure!(engine.sessions.is_empty(), "sessions are left");
+        engine.is_pinned = false;
         Ok(())
     }
 }
@@ -230,6 +312,7 @@ impl CgroupHost for Directories {
             for file in [
                 "cgroup.procs",
                 "cgroup.freeze",
+                "cgroup.kill",
                 "memory.max",
                 "pids.max",
                 "cpu.weight",

@@ -44,6 +44,8 @@ pub enum Request {
     Finish {
         /// Which session.
         session: Name,
+        /// Its number: another session may have the name by now.
+        id: u32,
         /// The command's exit status, as a shell would see it.
         status: i32,
         /// What becomes of other processes.

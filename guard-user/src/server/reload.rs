@@ -52,13 +52,27 @@ impl Server {
         if let Some(message) = self.suspicion(id) {
             // Said once for each edit; the policy in force stays the one from before.
             self.reject(id, message);
-            if let Some(session) = self.inner.borrow_mut().sessions.get_mut(&id) {
+            let files = {
+                let mut inner = self.inner.borrow_mut();
+                let Some(session) = inner.sessions.get_mut(&id) else {
+                    return;
+                };
                 session.state.fingerprint = fingerprint(&session.state.files);
-            }
+                session.state.files.clone()
+            };
             self.save(id);
+            // The way to the files may be another, and who owns them may yet change.
+            self.watch_again(id, &files);
             return;
         }
+        let mounts = subject.mounts.clone();
         let (files, fingerprint) = match self.compile(subject).await {
+            Ok(Ok(_)) if self.has_lost(id, &mounts) => {
+                // It counts on a file system that has been unmounted meanwhile.
+                let server = Rc::clone(self);
+                tokio::task::spawn_local(async move { server.reload(id).await });
+                return;
+            }
             Ok(Ok((ready, fingerprint))) => {
                 let files = ready.files.clone();
                 match self.put_in_force(id, &ready) {
@@ -112,6 +126,10 @@ impl Server {
 
     /// Switches a session to a new policy, then removes the one before.
     fn put_in_force(&self, id: u32, ready: &Ready) -> anyhow::Result<()> {
+        if !self.inner.borrow().sessions.contains_key(&id) {
+            // It has ended while its policy was compiled.
+            return Ok(());
+        }
         let policy = self.with_engine(|engine| engine.install(&ready.compiled))?;
         if let Err(error) = self.with_engine(|engine| engine.set_policy(id, policy)) {
             let _ = self.with_engine(|engine| engine.retire(policy));
@@ -144,7 +162,7 @@ impl Server {
             change: PolicyChange::Applied,
             files: shown(&ready.files),
             rules: u32::try_from(ready.compiled.rules.len()).ok(),
-            message: None,
+            message: (!ready.notes.is_empty()).then(|| ready.notes.join("\n")),
         };
         log(&format!(
             "the edited policy of session {} is in force",

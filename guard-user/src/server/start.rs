@@ -1,5 +1,6 @@
 //! A session's start. Each step that a later failure has to undo leaves word of it.
 
+use std::collections::BTreeSet;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -11,84 +12,27 @@ use guard_ebpf::session::Facts;
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 
 use super::compiler::{Mistake, Ready, Subject};
-use super::core::{Inner, Refused, Server, Session, fingerprint, log};
-use super::enforcer::Installed;
+use super::core::{Inner, Refused, Server, Session, fingerprint, is_reserved};
 use super::proof::Proof;
 use super::protocol::{Response, Start};
 use super::state::{KnownPolicy, SessionState};
+use super::undo::Undo;
 use crate::events::event::Level;
 use crate::events::time::Time;
 use crate::session::cgroup::SessionCgroup;
 use crate::session::limits::{Limits, Machine};
 use crate::session::name::Name;
 use crate::session::{oom, outputs, raw, terminal};
+use crate::system::mounts::table;
+use crate::system::namespaces::foreign;
 
 /// How long the label may take to be seen on the child.
 const LABEL_PATIENCE: Duration = Duration::from_secs(2);
-/// How long a child that was refused a session may take to leave.
-const UNDO_PATIENCE: Duration = Duration::from_secs(10);
 /// What was written so short a time ago may be written once more with the same time stamp.
 const FRESH: Duration = Duration::from_millis(20);
 
 /// How many sessions there can be: one place is the canary's.
 const LIMIT: usize = MAX_SESSIONS as usize - 1;
-
-/// What has been done so far, to be undone when the rest fails.
-struct Undo {
-    server: Rc<Server>,
-    name: Name,
-    done: Done,
-    is_kept: bool,
-}
-
-/// The steps that were done.
-#[derive(Default)]
-struct Done {
-    policy: Option<Installed>,
-    session: Option<u32>,
-    cgroup: Option<SessionCgroup>,
-}
-
-impl Drop for Undo {
-    fn drop(&mut self) {
-        self.server.inner.borrow_mut().reserved.remove(&self.name);
-        if !self.is_kept {
-            let done = std::mem::take(&mut self.done);
-            let undo = undo(Rc::clone(&self.server), self.name.clone(), done);
-            tokio::task::spawn_local(undo);
-        }
-    }
-}
-
-/// Takes back what was done. The child may carry the label already: it leaves when its gate
-/// closes, and until then the session can't go.
-async fn undo(server: Rc<Server>, name: Name, done: Done) {
-    if let Some(session) = done.session {
-        let ended = || server.with_engine(|engine| engine.end_session(session));
-        let is_gone = server
-            .wait_until(Some(UNDO_PATIENCE), || ended().is_ok())
-            .await;
-        if !is_gone {
-            log(&format!(
-                "session {name} did not start and can't be removed from the engine; it goes \
-                 with the engine"
-            ));
-            return;
-        }
-    }
-    if let Some(policy) = done.policy
-        && let Err(error) = server.with_engine(|engine| engine.retire(policy))
-    {
-        log(&format!(
-            "the policy of session {name}, which did not start, can't be removed: {error:#}"
-        ));
-    }
-    if let Some(cgroup) = done.cgroup {
-        // One that stays is used by the next session of the name.
-        let _ = cgroup.remove();
-    }
-    server.ended.notify_waiters();
-}
 
 impl Server {
     /// Starts a session for a child that waits at its gate.
@@ -106,15 +50,10 @@ impl Server {
     ) -> Result<Response, Refused> {
         let pid = raw::pidfd_pid(child.as_fd())
             .context("the process that is to be guarded can't be told")?;
+        ensure_here(pid)?;
         let name = self.reserve(&start)?;
-        let mut undo = Undo {
-            server: Rc::clone(self),
-            name: name.clone(),
-            done: Done::default(),
-            is_kept: false,
-        };
-        let mounts = std::fs::read_to_string("/proc/self/mountinfo")
-            .context("the mount table can't be read")?;
+        let mut undo = Undo::new(self, &name);
+        let mounts = table().context("the mount table can't be read")?;
         let subject = Subject {
             policies: start.policies.clone(),
             user: start.user.clone(),
@@ -139,13 +78,12 @@ impl Server {
         };
         let id = self.with_engine(|engine| engine.start_session(policy, facts))?;
         undo.done.session = Some(id);
-        for output in outputs::of(child.as_fd()) {
-            self.with_engine(|engine| engine.give(id, output.as_fd()))?;
-        }
+        let shared = self.give_outputs(id, child)?;
         let cgroup = self.parts.cgroups.create(&name, pid).await?;
         undo.done.cgroup = Some(cgroup.clone());
         self.with_engine(|engine| engine.add_cgroup(cgroup.id, id))?;
         let mut warnings = limit(&cgroup, ready.limits).await;
+        warnings.extend(shared);
         ensure_alive(child)?;
         warnings.extend(preferred(pid));
         cgroup.attach(pid)?;
@@ -185,8 +123,10 @@ impl Server {
         };
         let of_root = session.state.uid == 0;
         self.open(id, session);
-        undo.is_kept = true;
+        undo.keep();
         self.save(id);
+        // What was unmounted while the policy was compiled.
+        self.forget_gone(id);
         self.watch(id, &ready.files, fingerprint);
         for warning in &warnings {
             self.notice(Some(id), Level::Warning, warning);
@@ -201,6 +141,26 @@ impl Server {
         })
     }
 
+    /// Lets a session write to the files that its output goes to; a sentence for each that another
+    /// session has.
+    fn give_outputs(&self, id: u32, child: &OwnedFd) -> Result<BTreeSet<String>> {
+        let mut taken = BTreeSet::new();
+        for output in outputs::of(child.as_fd()) {
+            if let Some(other) = self.with_engine(|engine| engine.give(id, output.as_fd()))? {
+                let inner = self.inner.borrow();
+                let session = inner.sessions.get(&other);
+                let name = session.map_or(format!("#{other}"), |it| it.state.name.to_string());
+                taken.insert(format!(
+                    "the output goes to a file that session {name} was started with too, and only \
+                     one session may write to it whatever its policy says; what this one writes \
+                     there is refused unless its policy allows it. Give each session a file of its \
+                     own, or send the output through a pipe (| cat >> FILE)"
+                ));
+            }
+        }
+        Ok(taken)
+    }
+
     /// Finds or checks a name, and keeps it from others.
     fn reserve(&self, start: &Start) -> Result<Name, Refused> {
         let mut inner = self.inner.borrow_mut();
@@ -211,6 +171,12 @@ impl Server {
             )));
         }
         let name = match &start.name {
+            Some(name) if is_reserved(name) => {
+                return Err(Refused::usage(format!(
+                    "No session can be called \"{name}\": that is what a part of guard itself is \
+                     called. Give it another name (--name)."
+                )));
+            }
             Some(name) if inner.is_taken(name) => {
                 return Err(Refused::usage(format!(
                     "There is a session \"{name}\" already. Give this one another name (--name), \
@@ -304,6 +270,10 @@ impl Server {
 
     /// Watches files whose contents are known. The way to them may have changed.
     pub(super) fn watch_again(&self, id: u32, files: &[PathBuf]) {
+        if !self.inner.borrow().sessions.contains_key(&id) {
+            // It has ended meanwhile, and nobody would stop watching.
+            return;
+        }
         if let Err(error) = self.watcher.set(id, files) {
             let message = format!(
                 "the policy files can't be watched: {error}; edits will not take effect in this \
@@ -339,6 +309,19 @@ fn is_older(files: &[PathBuf], time: SystemTime) -> bool {
             .and_then(|metadata| metadata.modified())
             .is_ok_and(|modified| modified + FRESH < time)
     })
+}
+
+/// Fails when the child sees other files or networks than the server does: paths and addresses
+/// in policies would mean something else to it than to the server.
+fn ensure_here(pid: u32) -> Result<(), Refused> {
+    let foreign = foreign(pid).context("the namespaces of the process can't be told")?;
+    let Some(what) = foreign else { return Ok(()) };
+    let server = std::process::id();
+    Err(Refused::usage(format!(
+        "The command has another {what} than guard's server (process {server}), and what a policy \
+         says of files and connections would mean something else there. Type it where the server \
+         runs, in a shell of the host itself: sudo nsenter -t {server} -m -n -r -- guard run ..."
+    )))
 }
 
 /// Fails when the child has ended.

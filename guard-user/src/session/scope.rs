@@ -13,6 +13,12 @@ use super::name::Name;
 /// The slice that all of guard's units are in.
 pub const SLICE: &str = "guard.slice";
 
+/// What the server's own scope is called where sessions have their names, so that no session can
+/// have this one.
+pub const SERVER: &str = "server";
+
+/// How long a unit of the same name may take to be gone, whose processes have just ended.
+const GONE_PATIENCE: Duration = Duration::from_secs(3);
 /// How long systemd may take to start a scope.
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -25,24 +31,46 @@ pub fn is_host_managed() -> bool {
 /// The unit of a session.
 #[must_use]
 pub fn unit(session: &Name) -> String {
-    format!("guard-{session}.scope")
+    named(session.as_str())
+}
+
+/// The unit of the server, when a client has started it.
+#[must_use]
+pub fn unit_of_server() -> String {
+    named(SERVER)
+}
+
+fn named(name: &str) -> String {
+    format!("guard-{name}.scope")
 }
 
 /// Starts a scope with this process in it, whose cgroups below it are ours to make
 /// (`Delegate=`), and returns its cgroup's path from the root of the hierarchy.
 pub async fn start(unit: &str, description: &str, pid: u32) -> Result<PathBuf> {
     let connection = connect().await?;
-    connection
-        .call_method(
-            // On the private socket there is no bus, and nobody who reads this.
-            Some("org.freedesktop.systemd1"),
-            "/org/freedesktop/systemd1",
-            Some("org.freedesktop.systemd1.Manager"),
-            "StartTransientUnit",
-            &body(unit, description, pid),
-        )
-        .await
-        .with_context(|| format!("systemd refused to start {unit}"))?;
+    let deadline = Instant::now() + GONE_PATIENCE;
+    loop {
+        let started = connection
+            .call_method(
+                // On the private socket there is no bus, and nobody who reads this.
+                Some("org.freedesktop.systemd1"),
+                "/org/freedesktop/systemd1",
+                Some("org.freedesktop.systemd1.Manager"),
+                "StartTransientUnit",
+                &body(unit, description, pid),
+            )
+            .await;
+        match started {
+            // The session before had the name, and systemd has not noticed its end yet.
+            Err(error) if is_there(&error) && Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            started => {
+                started.with_context(|| format!("systemd refused to start {unit}"))?;
+                break;
+            }
+        }
+    }
     // The answer is a job that is still to be done; it is done when the process is there.
     let deadline = Instant::now() + PATIENCE;
     loop {
@@ -58,6 +86,12 @@ pub async fn start(unit: &str, description: &str, pid: u32) -> Result<PathBuf> {
         }
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
+}
+
+/// Whether systemd has refused a unit because there is one of that name.
+fn is_there(error: &zbus::Error) -> bool {
+    matches!(error, zbus::Error::MethodError(name, ..)
+        if name.as_str() == "org.freedesktop.systemd1.UnitExists")
 }
 
 /// Gives a unit these limits, until it ends.
@@ -194,5 +228,19 @@ mod tests {
     #[test]
     fn a_sessions_unit_is_named_after_it() {
         assert_eq!(unit(&Name::new("a-1").unwrap()), "guard-a-1.scope");
+        assert_eq!(unit_of_server(), "guard-server.scope");
+    }
+
+    #[test]
+    fn a_unit_that_is_there_is_told_from_other_mistakes() {
+        use zbus::Message;
+        let error = |name: &'static str| {
+            let call = Message::method_call("/", "StartTransientUnit");
+            let reply = call.build(&()).unwrap();
+            let name = zbus::names::OwnedErrorName::try_from(name).unwrap();
+            zbus::Error::MethodError(name, None, reply)
+        };
+        assert!(is_there(&error("org.freedesktop.systemd1.UnitExists")));
+        assert!(!is_there(&error("org.freedesktop.systemd1.NoSuchUnit")));
     }
 }

@@ -10,9 +10,31 @@
 
 use std::collections::HashSet;
 use std::ffi::OsString;
+use std::fmt::Write;
 use std::io;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Component, Path, PathBuf};
+
+/// Where the kernel lists the mounts that this process sees.
+pub const TABLE: &str = "/proc/self/mountinfo";
+
+/// The table as it is now, as text. Bytes that text can't have are written as the kernel writes
+/// spaces.
+pub fn table() -> io::Result<String> {
+    Ok(as_text(&std::fs::read(TABLE)?))
+}
+
+fn as_text(table: &[u8]) -> String {
+    let mut text = String::with_capacity(table.len());
+    for chunk in table.utf8_chunks() {
+        text.push_str(chunk.valid());
+        for byte in chunk.invalid() {
+            // Writing to a string cannot fail.
+            let _ = write!(text, "\\{byte:03o}");
+        }
+    }
+    text
+}
 
 /// One mount, as a line of `/proc/self/mountinfo` describes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,7 +82,7 @@ pub struct Mounts {
 impl Mounts {
     /// The mounts that this process sees now.
     pub fn read() -> io::Result<Self> {
-        Self::parse(std::fs::read("/proc/self/mountinfo")?)
+        Self::parse(std::fs::read(TABLE)?)
     }
 
     /// The mounts of a table in the form of `/proc/PID/mountinfo` (proc(5)).
@@ -354,6 +376,17 @@ mod tests {
             mounts.visible(place.device, b"/self"),
             Some("/proc/self".into())
         );
+    }
+
+    #[test]
+    fn a_table_is_text_whatever_directories_are_called() {
+        let table = b"27 1 254:0 / /srv/caf\xe9\\040\xc3\xa9 rw - ext4 /dev/vda rw\n";
+        let text = as_text(table);
+        assert!(text.contains("/srv/caf\\351\\040\u{e9} "), "{text}");
+        assert_eq!(Mounts::parse(&text).unwrap(), Mounts::parse(table).unwrap());
+        let point = &Mounts::parse(&text).unwrap().mounts[0].point;
+        assert_eq!(point.as_os_str().as_bytes(), b"/srv/caf\xe9 \xc3\xa9");
+        Mounts::parse(super::table().unwrap()).unwrap();
     }
 
     #[test]

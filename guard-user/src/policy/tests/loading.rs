@@ -229,6 +229,38 @@ fn the_policy_itself_is_protected_and_who_could_edit_it_is_told() {
 }
 
 #[test]
+fn the_links_that_lead_to_a_policy_are_protected_too() {
+    let text =
+        "version: 1\nrules: [{ name: w, allow: [delete, create], on: '/home/alice/work/**' }]\n";
+    let host = FakeHost::new()
+        .file("/home/alice/work/deep/p.yaml", text)
+        .file("/home/alice/work/deep/q.yaml", "version: 1\n")
+        .link("/home/alice/work/deep", "/srv/real", false);
+    let sources = ["p", "q"].map(|name| {
+        let path = format!("/home/alice/work/deep/{name}.yaml");
+        Source::File(path.into())
+    });
+    let loaded = Loader::new(&environment(), &host)
+        .load(&sources)
+        .unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    // Where the files are, and the link on the way.
+    for facts in [
+        file(ROOT, "/srv/real/p.yaml"),
+        file(ROOT, "/srv/real/q.yaml"),
+        file(HOME, "/alice/work/deep"),
+    ] {
+        for operation in [Operation::Delete, Operation::Create] {
+            assert_eq!(
+                loaded.file(operation, &facts),
+                "deny guard-policies",
+                "{facts:?}"
+            );
+        }
+    }
+    assert_eq!(loaded.delete(&file(HOME, "/alice/work/other")), "allow w");
+}
+
+#[test]
 fn a_check_lists_the_rules_in_order() {
     let text = "version: 1
 groups: { dev: [{ exe: /usr/bin/node, user: alice }] }

@@ -3,6 +3,7 @@
 use std::os::fd::AsFd;
 
 use super::*;
+use crate::session::processes::tests::Headless;
 
 #[test]
 fn a_session_lives_from_its_command_s_start_to_its_end_and_the_server_leaves() {
@@ -16,6 +17,7 @@ fn a_session_lives_from_its_command_s_start_to_its_end_and_the_server_leaves() {
         assert!(paths.sessions().join("sh-1.json").exists());
         let Session {
             name,
+            id,
             mut connection,
             held,
         } = session;
@@ -23,6 +25,7 @@ fn a_session_lives_from_its_command_s_start_to_its_end_and_the_server_leaves() {
         wait(command.pid);
         let finish = Request::Finish {
             session: name.clone(),
+            id,
             status: 3,
             remaining: Remaining::Leave,
         };
@@ -56,6 +59,10 @@ fn what_cannot_be_started_leaves_nothing_behind() {
             message.contains("There is a session \"work\" already"),
             "{message}"
         );
+        for name in ["server", "guard-canary"] {
+            let message = refusal(&paths, Some(name), &[]);
+            assert!(message.contains("a part of guard itself"), "{message}");
+        }
         assert_eq!(status(&paths).sessions.len(), 1);
         session.held.abandon();
     });
@@ -154,6 +161,7 @@ fn what_is_left_is_left_killed_or_waited_for() {
             writeln!(file, "\n{}", other.id()).unwrap();
             let Session {
                 name,
+                id,
                 mut connection,
                 held,
             } = session;
@@ -162,6 +170,7 @@ fn what_is_left_is_left_killed_or_waited_for() {
             let waiter = std::thread::spawn(move || other.wait().unwrap());
             let finish = Request::Finish {
                 session: name,
+                id,
                 status: 0,
                 remaining,
             };
@@ -257,4 +266,173 @@ fn the_engine_knows_the_session_s_terminal_and_the_host_s_addresses() {
     assert_eq!(terminals, [136 << 20 | minor]);
     let loopback = std::net::Ipv4Addr::LOCALHOST.to_ipv6_mapped().octets();
     assert!(engine.addresses.contains(&loopback));
+}
+
+/// A child whose first thread has ended, in a session of its own.
+fn headless(paths: &Paths) -> (Headless, Connection) {
+    let mut child = Headless::new();
+    let pidfd = crate::session::raw::pidfd_open(child.pid).unwrap();
+    let mut connection = connect(paths);
+    connection
+        .send(&request(Some("headless"), &[]), Some(pidfd.as_fd()))
+        .unwrap();
+    let response = connection.receive().unwrap();
+    assert!(matches!(response, Response::Started { .. }), "{response:?}");
+    child.behead();
+    (child, connection)
+}
+
+#[test]
+fn a_process_whose_first_thread_has_ended_is_stopped_like_any_other() {
+    let host = Host::new();
+    host.with_server(|paths| {
+        let (child, connection) = headless(&paths);
+        let pid = child.pid;
+        let waiter = std::thread::spawn(move || wait(pid));
+        drop(connection);
+        let stop = Request::Stop {
+            session: Name::new("headless").unwrap(),
+            grace: 200,
+        };
+        let response = ask(&paths, &stop);
+        let expected = Response::Stopped {
+            processes: 1,
+            left: 0,
+        };
+        assert_eq!(response, expected);
+        waiter.join().unwrap();
+    });
+}
+
+#[test]
+fn a_process_whose_first_thread_has_ended_is_left_after_the_command() {
+    let host = Host::new();
+    let child = host.with_server(|paths| {
+        let (child, mut connection) = headless(&paths);
+        let finish = Request::Finish {
+            session: Name::new("headless").unwrap(),
+            id: status(&paths).sessions[0].id,
+            status: 0,
+            remaining: Remaining::Leave,
+        };
+        connection.send(&finish, None).unwrap();
+        match connection.receive().unwrap() {
+            Response::Finished { left: 1, .. } => child,
+            response => panic!("{response:?}"),
+        }
+    });
+    // A server that takes over looks for sessions whose tasks were not counted.
+    host.with_server(move |paths| {
+        std::thread::sleep(Duration::from_secs(5));
+        assert_eq!(status(&paths).sessions.len(), 1);
+        drop(child);
+        eventually("the end", || status(&paths).sessions.is_empty());
+    });
+}
+
+#[test]
+fn what_does_not_end_in_time_is_killed_with_its_cgroup() {
+    let host = Host::new();
+    host.with_server(|paths| {
+        let session = start(
+            &paths,
+            "trap '' TERM; while :; do sleep 0.1; done",
+            None,
+            &[],
+        );
+        let kill = paths.run.with_file_name("cgroup/guard/sh-1/cgroup.kill");
+        let name = session.name;
+        let command = session.held.release(None, Some(&name)).unwrap();
+        std::thread::sleep(Duration::from_millis(100));
+        let waiter = std::thread::spawn(move || wait(command.pid));
+        let stop = Request::Stop {
+            session: name,
+            grace: 200,
+        };
+        // Its cgroup is looked at while its client is waited for.
+        let asked = std::thread::spawn(move || ask(&paths, &stop));
+        waiter.join().unwrap();
+        assert_eq!(fs::read_to_string(kill).unwrap(), "1");
+        drop(session.connection);
+        asked.join().unwrap();
+    });
+}
+
+#[test]
+fn the_end_of_a_command_is_not_taken_for_that_of_another_session_of_the_name() {
+    let host = Host::new();
+    host.with_server(|paths| {
+        let first = start(&paths, "exit 0", Some("work"), &[]);
+        let command = first.held.release(None, Some(&first.name)).unwrap();
+        wait(command.pid);
+        eventually("the end", || status(&paths).sessions.is_empty());
+        let second = start(&paths, "sleep 60", Some("work"), &[]);
+        assert_ne!(first.id, second.id);
+        let mut connection = first.connection;
+        let finish = Request::Finish {
+            session: first.name,
+            id: first.id,
+            status: 7,
+            remaining: Remaining::Kill,
+        };
+        connection.send(&finish, None).unwrap();
+        let expected = Response::Finished {
+            left: 0,
+            summary: None,
+        };
+        assert_eq!(connection.receive().unwrap(), expected);
+        drop(connection);
+        std::thread::sleep(Duration::from_millis(300));
+        assert_eq!(status(&paths).sessions[0].tasks, 1);
+        second.held.abandon();
+    });
+}
+
+#[test]
+fn a_second_session_that_writes_to_the_same_file_is_told_so() {
+    let host = Host::new();
+    let log = host.base.path().join("output");
+    fs::write(&log, "").unwrap();
+    host.with_server(move |paths| {
+        let open = || fs::OpenOptions::new().append(true).open(&log).unwrap();
+        let start = |name| {
+            let child = std::process::Command::new("/bin/sleep")
+                .arg("60")
+                .stdout(open())
+                .stderr(open())
+                .spawn()
+                .unwrap();
+            let pidfd = crate::session::raw::pidfd_open(Pid::from_raw(child.id() as i32)).unwrap();
+            let mut connection = connect(&paths);
+            connection
+                .send(&request(Some(name), &[]), Some(pidfd.as_fd()))
+                .unwrap();
+            match connection.receive().unwrap() {
+                Response::Started { warnings, .. } => (child, warnings),
+                response => panic!("{response:?}"),
+            }
+        };
+        let told = |warnings: &[String]| {
+            let told = warnings
+                .iter()
+                .filter(|said| said.contains("goes to a file"));
+            told.cloned().collect::<Vec<_>>()
+        };
+        let end = |mut child: std::process::Child| {
+            child.kill().unwrap();
+            child.wait().unwrap();
+        };
+        let (first, warnings) = start("first");
+        assert_eq!(told(&warnings), [""; 0]);
+        let (second, warnings) = start("second");
+        let said = told(&warnings);
+        assert_eq!(said.len(), 1, "{warnings:?}");
+        assert!(said[0].contains("session first was"), "{said:?}");
+        end(first);
+        eventually("the end", || status(&paths).sessions.len() == 1);
+        let (third, warnings) = start("third");
+        assert_eq!(told(&warnings), [""; 0]);
+        end(second);
+        end(third);
+    });
 }

@@ -11,6 +11,7 @@ use std::time::Duration;
 use nix::unistd::Pid;
 
 use super::client::{Outcome, accepted};
+use super::compiler::Compiler;
 use super::core::Parts;
 use super::daemon::{self, Lock};
 use super::paths::Paths;
@@ -30,6 +31,7 @@ struct Host {
     base: tempfile::TempDir,
     engine: Engine,
     canary: Option<std::path::PathBuf>,
+    compiler: Option<Arc<dyn Compiler>>,
 }
 
 impl Host {
@@ -44,6 +46,7 @@ impl Host {
             base,
             engine: Engine(Rc::new(RefCell::new(engine))),
             canary: None,
+            compiler: None,
         }
     }
 
@@ -58,9 +61,10 @@ impl Host {
         Parts {
             paths: self.paths(),
             engines: Box::new(self.engine.clone()),
-            compiler: Arc::new(Policies {
-                protected: Vec::new(),
-            }),
+            compiler: self
+                .compiler
+                .clone()
+                .unwrap_or_else(|| Arc::new(Policies::default())),
             cgroups: Box::new(Directories(self.base.path().join("cgroup"))),
             canary: self.canary.clone(),
             stay: false,
@@ -166,6 +170,7 @@ fn request(name: Option<&str>, policies: &[&Path]) -> Request {
 /// A session that was started, its connection and its child.
 struct Session {
     name: Name,
+    id: u32,
     connection: Connection,
     held: Held,
 }
@@ -177,8 +182,9 @@ fn start(paths: &Paths, script: &str, name: Option<&str>, policies: &[&Path]) ->
         .send(&request(name, policies), Some(held.pidfd()))
         .unwrap();
     match connection.receive().unwrap() {
-        Response::Started { session, .. } => Session {
+        Response::Started { session, id, .. } => Session {
             name: session,
+            id,
             connection,
             held,
         },
