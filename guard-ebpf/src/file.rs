@@ -9,11 +9,11 @@ use guard_ebpf::decision::Candidates;
 use guard_ebpf::operation::{Facility, Operation, Reason};
 use guard_ebpf::policy::{Policy, Selector};
 use guard_ebpf::record::{FLAG_DIRECTORY, Kind};
-use guard_ebpf::session::{GUARD, place as place_of};
+use guard_ebpf::session::GUARD;
 
 use crate::access::{Dentry, Inode, S_IFBLK, S_IFCHR, SuperBlock, Task, forget, magic};
 use crate::judge::{self, Act, Outcome};
-use crate::maps::{FACTS, INODES, MOUNTED};
+use crate::maps::{INODES, MOUNTED};
 use crate::own::{self, Own};
 use crate::report;
 use crate::walk;
@@ -34,12 +34,10 @@ const PIN: Region = 2;
 /// It shows one of the guard's processes.
 const KEEPER: Region = 3;
 
-/// The device number of the terminal that a session was started on; 0 for none.
+/// Whether a session was started with a file or terminal as its input or output.
 #[inline(always)]
-fn terminal(session: u32) -> u32 {
-    FACTS
-        .get(place_of(session))
-        .map_or(0, |facts| facts.terminal)
+pub fn is_given(inode: Inode, session: u32) -> bool {
+    INODES.get(inode).is_some_and(|mark| mark.given == session)
 }
 
 const fn device(major: u32, minor: u32) -> u32 {
@@ -83,7 +81,7 @@ pub fn device_region(inode: Inode, session: u32) -> Region {
         }
         _ => {}
     }
-    if number == terminal(session) || own::is_own(inode, session) {
+    if is_given(inode, session) || own::is_own(inode, session) {
         return OWN;
     }
     match number >> 20 {

@@ -21,9 +21,7 @@ use guard_ebpf::automaton::{Row, Start, StartKey};
 use guard_ebpf::bits::Bits;
 use guard_ebpf::policy::{Policy, UserKey};
 use guard_ebpf::record::ExecutableKey;
-use guard_ebpf::session::{
-    Counters, EvictedKey, Facts, Label, Listener, Mark, Owner, PortKey, Session,
-};
+use guard_ebpf::session::{Counters, EvictedKey, Label, Listener, Mark, Owner, PortKey, Session};
 
 use crate::access::{Inode, Sock, Task};
 
@@ -142,10 +140,6 @@ pub static EVICTED: HashMap<
 /// the session.
 #[btf_map]
 pub static MOUNTED: HashMap<u32, u32, { MAX_MOUNTED as usize }> = HashMap::new();
-
-/// What is known of each session apart from its policy.
-#[btf_map]
-pub static FACTS: Array<Facts, { MAX_SESSIONS as usize }> = Array::new();
 
 /// The sessions by [`guard_ebpf::session::place`].
 #[btf_map]

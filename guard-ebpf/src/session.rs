@@ -51,17 +51,6 @@ pub struct Session {
     pub slot: u32,
 }
 
-/// What is known of a session apart from its policy (`FACTS`): set before it starts.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Facts {
-    /// The device number (`major << 20 | minor`) of the terminal that it was started on, which
-    /// it may go on using; 0 for none.
-    pub terminal: u32,
-    /// Zero.
-    pub reserved: u32,
-}
-
 /// In place of a session: the process is one of the guard's own.
 pub const GUARD: u32 = u32::MAX;
 
@@ -73,8 +62,9 @@ pub struct Mark {
     pub owner: u32,
     /// For files in `/proc/PID`: the session of the process, or [`GUARD`]; 0 for none.
     pub process: u32,
-    /// The session that was started with the file as its standard output or error; 0 for none.
-    /// It may write through that descriptor, and not open the file for writing.
+    /// The session that was started with the file as its standard output or error, or on the
+    /// terminal; 0 for none. It may write through that descriptor, and not open the file for
+    /// writing; the terminal it may open.
     pub given: u32,
     /// 1 when the owner did not make the file, and it is its own for lying in a directory that it
     /// made; 0 otherwise.
@@ -182,7 +172,6 @@ pub struct Owner {
 const _: () = {
     assert!(MAX_SESSIONS.is_power_of_two() && MAX_POLICIES <= 256);
     assert!(size_of::<Label>() == 72);
-    assert!(size_of::<Facts>() == 8);
     assert!(size_of::<Mark>() == 24);
     assert!(size_of::<PortKey>() == 16 && LISTENED.is_power_of_two());
     assert!(size_of::<Session>() == 8);

@@ -4,6 +4,7 @@ use super::exit::{Exit, Failure};
 use super::output::{print, say_line};
 use super::run::choose_workspace;
 use crate::events::text::escaped;
+use crate::policy::repository;
 use crate::server::compiler::{Compiler, Mistake, Subject};
 use crate::server::policies::Policies;
 use crate::session::identity::{Host, Identity};
@@ -63,12 +64,16 @@ pub(super) fn subject() -> Result<Subject, Failure> {
     let mounts = mounts::table()
         .map_err(|error| Failure::guard(format!("The mount table can't be read: {error}.")))?;
     let workspace = choose_workspace(None, &identity)?;
+    let repository = workspace
+        .as_deref()
+        .and_then(|workspace| repository::of(workspace, &identity.home));
     Ok(Subject {
         policies: Vec::new(),
         user: identity.name,
         uid: identity.uid,
         home: identity.home,
         workspace,
+        repository,
         mounts,
     })
 }

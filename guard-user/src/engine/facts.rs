@@ -1,25 +1,14 @@
-//! What the programs are told besides policies: of each session its terminal, of the host its
-//! own addresses.
+//! What the programs are told besides policies: the host's own addresses.
 
 use std::collections::HashSet;
 
 use anyhow::{Context, Result};
 use guard_ebpf::abi::MAX_ADDRESSES;
-use guard_ebpf::session::{Facts, place};
 
 use super::Engine;
 use super::maps::{full, within};
-use super::shared::Shared;
 
 impl Engine {
-    /// Says what is known of a session, before it starts.
-    pub fn set_facts(&mut self, session: u32, facts: Facts) -> Result<()> {
-        self.maps
-            .facts
-            .set(place(session), Shared(facts), 0)
-            .context("what is known of the session cannot be set")
-    }
-
     /// Says which addresses are this host's own: IPv6, or IPv4 mapped into it. Those that were and
     /// are no more are forgotten last, so that none is missing meanwhile.
     pub fn set_addresses(&mut self, addresses: &[[u8; 16]]) -> Result<()> {

@@ -9,7 +9,7 @@ use guard_ebpf::automaton::{Row, Start, StartKey};
 use guard_ebpf::bits::Bits;
 use guard_ebpf::policy::{Policy, UserKey};
 use guard_ebpf::record::ExecutableKey;
-use guard_ebpf::session::{Counters, EvictedKey, Facts, Listener, Owner, PortKey, Session};
+use guard_ebpf::session::{Counters, EvictedKey, Listener, Owner, PortKey, Session};
 
 use super::shared::Shared;
 
@@ -35,8 +35,6 @@ pub struct Maps {
     pub owners: HashMap<MapData, u64, Shared<Owner>>,
     /// Executables whose path was told.
     pub executables: Array<MapData, Shared<ExecutableKey>>,
-    /// What is known of each session apart from its policy.
-    pub facts: Array<MapData, Shared<Facts>>,
     /// The ports that sessions listen on.
     pub listeners: HashMap<MapData, Shared<PortKey>, Shared<Listener>>,
     /// The System V IPC objects that sessions made, by address.
@@ -75,7 +73,6 @@ pub const NAMES: &[&str] = &[
     "IPC_OBJECTS",
     "EVICTED",
     "MOUNTED",
-    "FACTS",
 ];
 
 impl Maps {
@@ -92,7 +89,6 @@ impl Maps {
             users: pinned(directory, "USERS", Map::HashMap)?,
             owners: pinned(directory, "OWNERS", Map::HashMap)?,
             executables: pinned(directory, "EXECUTABLES", Map::Array)?,
-            facts: pinned(directory, "FACTS", Map::Array)?,
             listeners: pinned(directory, "LISTENERS", Map::HashMap)?,
             ipc_objects: pinned(directory, "IPC_OBJECTS", Map::HashMap)?,
             evicted: pinned(directory, "EVICTED", Map::HashMap)?,

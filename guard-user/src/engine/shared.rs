@@ -4,7 +4,7 @@ use guard_ebpf::automaton::{Row, Start, StartKey};
 use guard_ebpf::bits::Bits;
 use guard_ebpf::policy::{Policy, UserKey};
 use guard_ebpf::record::ExecutableKey;
-use guard_ebpf::session::{Counters, EvictedKey, Facts, Listener, Owner, PortKey, Session};
+use guard_ebpf::session::{Counters, EvictedKey, Listener, Owner, PortKey, Session};
 
 /// A type of `guard_ebpf` that lies in a map.
 #[repr(transparent)]
@@ -18,7 +18,6 @@ impl Plain for Bits {}
 impl Plain for Counters {}
 impl Plain for EvictedKey {}
 impl Plain for ExecutableKey {}
-impl Plain for Facts {}
 impl Plain for Listener {}
 impl Plain for Owner {}
 impl Plain for Policy {}

@@ -6,6 +6,7 @@ use guard_ebpf::policy::Effect;
 
 use super::diagnostics::Span;
 use super::glob::{Part, Token};
+use super::reader::NoValue;
 use crate::session::limits::Limits;
 
 /// A document.
@@ -131,6 +132,8 @@ pub(crate) struct SocketText {
 pub(crate) enum On {
     /// A set of paths.
     Set(Named),
-    /// A glob. None where it is about the workspace and there is none.
-    Glob(Option<PathGlob>),
+    /// A glob.
+    Glob(PathGlob),
+    /// A glob that has no meaning in this session, and why.
+    Left(NoValue),
 }

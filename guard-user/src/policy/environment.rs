@@ -18,6 +18,9 @@ pub struct Environment {
     pub home: PathBuf,
     /// The session's workspace, without symbolic links: `${workspace}`.
     pub workspace: Option<PathBuf>,
+    /// The repository of git's that the workspace belongs to, where it lies outside of it:
+    /// `${repository}`. As it was found when the session started.
+    pub repository: Option<PathBuf>,
     /// The mounts when the session started: what rules that let something through go by, since
     /// the session may have mounted things since.
     pub mounts_at_start: Mounts,

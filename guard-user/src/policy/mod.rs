@@ -20,6 +20,7 @@ mod parse;
 mod places;
 pub mod presets;
 mod reader;
+pub mod repository;
 mod rules;
 pub mod ruleset;
 mod scope;

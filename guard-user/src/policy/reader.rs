@@ -123,6 +123,7 @@ impl Reader<'_> {
     pub fn expanded(&mut self, node: &Node, text: &str) -> Result<Vec<Letter>, NoValue> {
         expand(text, self.environment).map_err(|error| match error {
             Unexpanded::NoWorkspace => NoValue::NoWorkspace,
+            Unexpanded::NoRepository => NoValue::NoRepository,
             Unexpanded::Wrong(error) => {
                 self.mistake_in(node, error);
                 NoValue::Mistake
@@ -138,4 +139,6 @@ pub(crate) enum NoValue {
     Mistake,
     /// It is about the workspace, and this session has none.
     NoWorkspace,
+    /// It is about a repository outside the workspace, and there is none.
+    NoRepository,
 }

@@ -148,7 +148,11 @@ mod tests {
         let (_base, base) = base();
         repository(&base.join("main/.git/modules/part"));
         fs::create_dir_all(base.join("main/part")).unwrap();
-        fs::write(base.join("main/part/.git"), "gitdir: ../.git/modules/part\n").unwrap();
+        fs::write(
+            base.join("main/part/.git"),
+            "gitdir: ../.git/modules/part\n",
+        )
+        .unwrap();
         assert_eq!(
             of(&base.join("main/part"), Path::new("/home/u")),
             Some(base.join("main/.git/modules/part"))
@@ -163,6 +167,10 @@ mod tests {
         fs::write(base.join("work/.git"), "gitdir: ../precious\n").unwrap();
         assert_eq!(of(&base.join("work"), Path::new("/home/u")), None);
         repository(&base.join("precious"));
-        assert_eq!(of(&base.join("work"), Path::new("/home/u")), None, "its name");
+        assert_eq!(
+            of(&base.join("work"), Path::new("/home/u")),
+            None,
+            "its name"
+        );
     }
 }

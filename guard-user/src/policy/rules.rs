@@ -290,9 +290,9 @@ impl Reader<'_> {
             };
             if is_glob(text) {
                 match self.path_glob(node, text) {
-                    Ok(glob) => all.push(On::Glob(Some(glob))),
-                    Err(NoValue::NoWorkspace) => all.push(On::Glob(None)),
+                    Ok(glob) => all.push(On::Glob(glob)),
                     Err(NoValue::Mistake) => {}
+                    Err(why) => all.push(On::Left(why)),
                 }
             } else {
                 all.push(On::Set(Named {

@@ -119,7 +119,8 @@ impl Scope {
         let mut complete = true;
         for on in all {
             match on {
-                On::Glob(glob) => globs.extend(glob.clone()),
+                On::Glob(glob) => globs.push(glob.clone()),
+                On::Left(_) => {}
                 On::Set(name) => {
                     if let Some((meaning, _)) = self.paths.get(&name.text) {
                         globs.extend(meaning.iter().cloned());

@@ -5,7 +5,7 @@ use super::document::{SocketText, Via};
 use super::endpoints::{Digits, Prefix, endpoints, of_family, ports_between, prefix};
 use super::glob::parse_word;
 use super::parse::is_glob;
-use super::reader::{Entry, NoValue, Reader};
+use super::reader::{Entry, Reader};
 use super::tree::{Node, Value};
 use crate::system::families;
 
@@ -55,10 +55,7 @@ impl Reader<'_> {
             return None;
         }
         // With the `@`, so that a mistake is shown where it is.
-        let letters = match self.expanded(node, text) {
-            Ok(letters) => letters,
-            Err(NoValue::NoWorkspace | NoValue::Mistake) => return None,
-        };
+        let letters = self.expanded(node, text).ok()?;
         let tokens = match parse_word(&letters) {
             Ok(tokens) => tokens,
             Err(error) => {

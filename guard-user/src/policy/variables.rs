@@ -1,4 +1,5 @@
-//! Variables: `${home}`, `${user}`, `${uid}`, `${workspace}`, and `~` for the home directory.
+//! Variables: `${home}`, `${user}`, `${uid}`, `${workspace}`, `${repository}`, and `~` for the home
+//! directory.
 //!
 //! What a variable stands for is taken as it is: a `*` in the name of a workspace has no
 //! meaning.
@@ -11,7 +12,7 @@ use super::environment::Environment;
 use super::glob::{Letter, TextError, What};
 
 /// All variables.
-const NAMES: [&str; 4] = ["home", "user", "uid", "workspace"];
+const NAMES: [&str; 5] = ["home", "user", "uid", "workspace", "repository"];
 
 /// Why a text has no value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +21,8 @@ pub(crate) enum Unexpanded {
     Wrong(TextError),
     /// It is about the workspace, and the session has none.
     NoWorkspace,
+    /// It is about a repository outside the workspace, and there is none.
+    NoRepository,
 }
 
 /// Replaces the variables of a text.
@@ -80,6 +83,10 @@ pub(crate) fn expand(text: &str, environment: &Environment) -> Result<Vec<Letter
                 Some(workspace) => give(&mut letters, path(workspace), offset),
                 None => return Err(Unexpanded::NoWorkspace),
             },
+            "repository" => match &environment.repository {
+                Some(repository) => give(&mut letters, path(repository), offset),
+                None => return Err(Unexpanded::NoRepository),
+            },
             _ => {
                 let near = did_you_mean_or(name, &NAMES, "there are");
                 return wrong(
@@ -138,6 +145,7 @@ mod tests {
             uid: 1000,
             home: "/home/u".into(),
             workspace: workspace.map(Into::into),
+            repository: None,
             mounts_at_start: crate::system::mounts::Mounts::default(),
             mounts_now: crate::system::mounts::Mounts::default(),
             protected: super::super::environment::Protected::default(),
@@ -192,5 +200,6 @@ mod tests {
             expand("${workspace}/x", &environment(None)),
             Err(Unexpanded::NoWorkspace)
         );
+        assert_eq!(expanded("${repository}/x"), Err(Unexpanded::NoRepository));
     }
 }

@@ -127,6 +127,7 @@ fn unknown(id: u32, paths: &Paths) -> Result<SessionState> {
         uid: 0,
         home: PathBuf::new(),
         workspace: None,
+        repository: None,
         policies: Vec::new(),
         files: Vec::new(),
         fingerprint: 0,

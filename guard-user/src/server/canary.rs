@@ -14,7 +14,6 @@ use anyhow::{Context, Result, bail, ensure};
 use guard_ebpf::operation::{Facility, Operation};
 use guard_ebpf::policy::{Effect, Policy};
 use guard_ebpf::record::Header;
-use guard_ebpf::session::Facts;
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -176,7 +175,7 @@ impl Server {
         let trace = Trace { policy, cgroup };
         self.leave_trace(&trace)?;
         let session = self.with_engine(|engine| {
-            let session = engine.start_session(policy, Facts::default())?;
+            let session = engine.start_session(policy)?;
             engine.add_cgroup(trace.cgroup.id, session)?;
             Ok(session)
         })?;

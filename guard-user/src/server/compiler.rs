@@ -18,6 +18,8 @@ pub struct Subject {
     pub home: PathBuf,
     /// The workspace, if any.
     pub workspace: Option<PathBuf>,
+    /// The repository that the workspace belongs to, where it lies outside of it.
+    pub repository: Option<PathBuf>,
     /// The mount table when the session started (`/proc/self/mountinfo`).
     pub mounts: String,
 }
@@ -31,6 +33,9 @@ pub struct Ready {
     pub limits: Limits,
     /// Every file that it was read from, includes among them.
     pub files: Vec<PathBuf>,
+    /// What was read: [`fingerprint::now`](super::fingerprint::now) of these files gives the same
+    /// as long as they are what they were then.
+    pub fingerprint: u64,
     /// What is to be said about it, a sentence each.
     pub notes: Vec<String>,
 }
@@ -42,6 +47,8 @@ pub struct Mistake {
     pub message: String,
     /// Every file that was read, or that should have been.
     pub files: Vec<PathBuf>,
+    /// As in [`Ready`].
+    pub fingerprint: u64,
 }
 
 /// Compiles policies. It may take its time: the server asks on a thread of its own.

@@ -25,12 +25,10 @@ use super::state::{KnownPolicy, SessionState};
 use super::watch::Watcher;
 use crate::cli::output::sentence;
 use crate::events::event::Level;
-use crate::policy::environment::MAX_FILE;
 use crate::session::cgroup::SessionCgroup;
 use crate::session::name::Name;
 use crate::session::raw::trim_heap;
 use crate::session::scope;
-use crate::system::files::read_ordinary;
 
 /// How many policies of a session records may still name.
 pub(super) const KNOWN_POLICIES: usize = 8;
@@ -327,6 +325,7 @@ impl Session {
             uid: self.state.uid,
             home: self.state.home.clone(),
             workspace: self.state.workspace.clone(),
+            repository: self.state.repository.clone(),
             mounts: self.state.mounts.clone(),
         }
     }
@@ -370,25 +369,4 @@ pub(super) fn log(message: &str) {
         &mut std::io::stderr(),
         format!("{} {message}\n", time.stamp()).as_bytes(),
     );
-}
-
-/// What the policy files look like now: their bytes, or why they can't be read, and who could
-/// change them, which decides whether an edit is taken.
-pub(super) fn fingerprint(files: &[PathBuf]) -> u64 {
-    use std::hash::{DefaultHasher, Hash, Hasher};
-    use std::os::unix::fs::MetadataExt;
-    let mut hasher = DefaultHasher::new();
-    for file in files {
-        file.hash(&mut hasher);
-        match read_ordinary(file, MAX_FILE) {
-            Ok(bytes) => bytes.hash(&mut hasher),
-            Err(error) => error.to_string().hash(&mut hasher),
-        }
-        let owners = file
-            .ancestors()
-            .filter_map(|part| std::fs::metadata(part).ok())
-            .map(|metadata| (metadata.uid(), metadata.mode()));
-        owners.for_each(|owner| owner.hash(&mut hasher));
-    }
-    hasher.finish()
 }

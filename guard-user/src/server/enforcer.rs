@@ -4,7 +4,7 @@
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use anyhow::Result;
-use guard_ebpf::session::{Counters, Facts};
+use guard_ebpf::session::Counters;
 
 use crate::policy::compiled::Compiled;
 
@@ -46,7 +46,7 @@ pub trait Enforcer {
     /// that nobody knew of when it was compiled.
     fn forget_file_systems(&mut self, policy: Installed, devices: &[u32]) -> Result<()>;
     /// Starts a session without processes and returns its number.
-    fn start_session(&mut self, policy: Installed, facts: Facts) -> Result<u32>;
+    fn start_session(&mut self, policy: Installed) -> Result<u32>;
     /// Gives a session another policy, in one step.
     fn set_policy(&mut self, session: u32, policy: Installed) -> Result<()>;
     /// Ends a session that has no processes.

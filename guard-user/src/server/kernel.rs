@@ -4,7 +4,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use guard_ebpf::session::{Counters, Facts};
+use guard_ebpf::session::Counters;
 use nix::mount::{MsFlags, mount};
 
 use super::enforcer::{Enforcer, Engines, Features, Installed, RecordSource};
@@ -80,15 +80,8 @@ impl Enforcer for Engine {
         Engine::forget_file_systems(self, policy.into(), devices)
     }
 
-    fn start_session(&mut self, policy: Installed, facts: Facts) -> Result<u32> {
-        let session = Engine::start_session(self, policy.into())?;
-        match self.set_facts(session, facts) {
-            Ok(()) => Ok(session),
-            Err(error) => {
-                Engine::end_session(self, session)?;
-                Err(error)
-            }
-        }
+    fn start_session(&mut self, policy: Installed) -> Result<u32> {
+        Engine::start_session(self, policy.into())
     }
 
     fn set_policy(&mut self, session: u32, policy: Installed) -> Result<()> {

@@ -11,6 +11,7 @@ pub mod core;
 pub mod daemon;
 pub mod enforcer;
 mod feed;
+mod fingerprint;
 mod finish;
 mod follower;
 mod health;

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::compiler::{Compiler, Mistake, Ready, Subject};
+use super::fingerprint::Remembering;
 use crate::policy::environment::{Environment, Protected, ThisHost};
 use crate::policy::load::{Loaded, Loader, Source};
 use crate::system::mounts::Mounts;
@@ -31,42 +32,56 @@ impl Policies {
 impl Policies {
     /// What a subject's policies say, and what the kernel gets of it.
     pub fn load(&self, subject: &Subject) -> Result<Loaded, Mistake> {
+        self.load_and_tell(subject).map(|(loaded, _)| loaded)
+    }
+
+    /// The same, with the fingerprint of what was read for it.
+    fn load_and_tell(&self, subject: &Subject) -> Result<(Loaded, u64), Mistake> {
         let unread = |error: std::io::Error| Mistake {
             message: format!("The mount table can't be read: {error}."),
             files: Vec::new(),
+            fingerprint: 0,
         };
         let environment = Environment {
             user: subject.user.clone(),
             uid: subject.uid,
             home: subject.home.clone(),
             workspace: subject.workspace.clone(),
+            repository: subject.repository.clone(),
             mounts_at_start: Mounts::parse(&subject.mounts).map_err(unread)?,
             mounts_now: Mounts::read().map_err(unread)?,
             protected: Protected {
                 paths: self.protected.clone(),
             },
         };
-        let host = ThisHost {
+        let host = Remembering::new(ThisHost {
             find_user: |name: &str| users::by_name(name).ok().flatten().map(|user| user.uid),
-        };
+        });
         let sources: Vec<Source> = if subject.policies.is_empty() {
             vec![Source::Preset(DEFAULT.to_owned())]
         } else {
             let words = subject.policies.iter();
             words.map(|word| Source::from_argument(word)).collect()
         };
-        let loaded = Loader::new(&environment, &host).load(&sources);
-        loaded.map_err(|diagnostics| Mistake {
-            message: diagnostics.to_string(),
-            files: diagnostics.files,
-        })
+        match Loader::new(&environment, &host).load(&sources) {
+            Ok(loaded) => {
+                let fingerprint = host.fingerprint(&loaded.files);
+                Ok((loaded, fingerprint))
+            }
+            Err(diagnostics) => Err(Mistake {
+                message: diagnostics.to_string(),
+                fingerprint: host.fingerprint(&diagnostics.files),
+                files: diagnostics.files,
+            }),
+        }
     }
 }
 
 impl Compiler for Policies {
     fn compile(&self, subject: &Subject) -> Result<Ready, Mistake> {
-        let loaded = self.load(subject)?;
+        let (loaded, fingerprint) = self.load_and_tell(subject)?;
         Ok(Ready {
+            fingerprint,
             limits: loaded.ruleset.limits,
             compiled: loaded.compiled,
             files: loaded.files,

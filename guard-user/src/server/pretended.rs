@@ -13,7 +13,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 
 use anyhow::{Context, Result, ensure};
-use guard_ebpf::session::{Counters, Facts};
+use guard_ebpf::session::Counters;
 
 use super::core::CgroupHost;
 use super::enforcer::{Enforcer, Engines, Features, Installed, RecordSource};
@@ -32,7 +32,6 @@ pub struct Pretended {
     pub policies: BTreeMap<u32, usize>,
     pub slots: Slots,
     pub cgroups: BTreeMap<u64, u32>,
-    pub facts: BTreeMap<u32, Facts>,
     /// To which session each file was given, by its inode.
     pub given: BTreeMap<u64, u32>,
     /// File systems that policies were made to forget.
@@ -177,12 +176,11 @@ impl Enforcer for Engine {
         Ok(())
     }
 
-    fn start_session(&mut self, policy: Installed, facts: Facts) -> Result<u32> {
+    fn start_session(&mut self, policy: Installed) -> Result<u32> {
         let mut engine = self.0.borrow_mut();
         engine.slots.ensure_held(policy.into())?;
         engine.last += 1;
         let id = engine.last;
-        engine.facts.insert(id, facts);
         engine.sessions.insert(id, policy);
         Ok(id)
     }

@@ -2,8 +2,9 @@
 
 use std::rc::Rc;
 
-use super::compiler::{Mistake, Ready};
-use super::core::{Inner, Server, fingerprint, log};
+use super::compiler::Ready;
+use super::core::{Inner, Server, log};
+use super::fingerprint;
 use super::start::limit;
 use super::state::KnownPolicy;
 use crate::events::event::{Level, PolicyChange, PolicyEdit};
@@ -33,14 +34,14 @@ impl Server {
 
     /// Compiles a session's policy anew when its files have changed, and puts it in force.
     pub(super) async fn reload(self: &Rc<Self>, id: u32) {
+        let found;
         let subject = {
             let inner = self.inner.borrow();
             let Some(session) = inner.sessions.get(&id) else {
                 return;
             };
-            if session.state.files.is_empty()
-                || fingerprint(&session.state.files) == session.state.fingerprint
-            {
+            found = fingerprint::now(&session.state.files);
+            if session.state.files.is_empty() || found == session.state.fingerprint {
                 // Touched, or saved as it was. The way to the files may be another, though.
                 let files = session.state.files.clone();
                 drop(inner);
@@ -57,7 +58,7 @@ impl Server {
                 let Some(session) = inner.sessions.get_mut(&id) else {
                     return;
                 };
-                session.state.fingerprint = fingerprint(&session.state.files);
+                session.state.fingerprint = found;
                 session.state.files.clone()
             };
             self.save(id);
@@ -73,8 +74,9 @@ impl Server {
                 tokio::task::spawn_local(async move { server.reload(id).await });
                 return;
             }
-            Ok(Ok((ready, fingerprint))) => {
+            Ok(Ok(ready)) => {
                 let files = ready.files.clone();
+                let fingerprint = ready.fingerprint;
                 match self.put_in_force(id, &ready) {
                     Ok(()) => {
                         self.limit_anew(id, ready.limits).await;
@@ -87,10 +89,9 @@ impl Server {
                     }
                 }
             }
-            Ok(Err(Mistake { message, files })) => {
-                let now = fingerprint(&files);
-                self.reject(id, message);
-                (files, now)
+            Ok(Err(mistake)) => {
+                self.reject(id, mistake.message);
+                (mistake.files, mistake.fingerprint)
             }
             Err(refused) => {
                 log(&refused.message);

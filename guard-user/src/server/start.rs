@@ -8,17 +8,18 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
 use guard_ebpf::abi::MAX_SESSIONS;
-use guard_ebpf::session::Facts;
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 
 use super::compiler::{Mistake, Ready, Subject};
-use super::core::{Inner, Refused, Server, Session, fingerprint, is_reserved};
+use super::core::{Inner, Refused, Server, Session, is_reserved};
+use super::fingerprint;
 use super::proof::Proof;
 use super::protocol::{Response, Start};
 use super::state::{KnownPolicy, SessionState};
 use super::undo::Undo;
 use crate::events::event::Level;
 use crate::events::time::Time;
+use crate::policy::repository;
 use crate::session::cgroup::SessionCgroup;
 use crate::session::limits::{Limits, Machine};
 use crate::session::name::Name;
@@ -54,16 +55,21 @@ impl Server {
         let name = self.reserve(&start)?;
         let mut undo = Undo::new(self, &name);
         let mounts = table().context("the mount table can't be read")?;
+        let repository = start
+            .workspace
+            .as_deref()
+            .and_then(|workspace| repository::of(workspace, &start.home));
         let subject = Subject {
             policies: start.policies.clone(),
             user: start.user.clone(),
             uid: start.uid,
             home: start.home.clone(),
             workspace: start.workspace.clone(),
+            repository: repository.clone(),
             mounts: mounts.clone(),
         };
         let compiled = self.compile(subject).await?;
-        let (ready, fingerprint) = compiled.map_err(|Mistake { message, .. }| {
+        let ready = compiled.map_err(|Mistake { message, .. }| {
             Refused::usage(format!(
                 "The policy has a mistake, so nothing was started.\n{message}"
             ))
@@ -72,11 +78,7 @@ impl Server {
         self.ensure_proved().await?;
         let policy = self.with_engine(|engine| engine.install(&ready.compiled))?;
         undo.done.policy = Some(policy);
-        let facts = Facts {
-            terminal: terminal::of(child.as_fd()).unwrap_or(0),
-            reserved: 0,
-        };
-        let id = self.with_engine(|engine| engine.start_session(policy, facts))?;
+        let id = self.with_engine(|engine| engine.start_session(policy))?;
         undo.done.session = Some(id);
         let shared = self.give_outputs(id, child)?;
         let cgroup = self.parts.cgroups.create(&name, pid).await?;
@@ -100,9 +102,10 @@ impl Server {
                 uid: start.uid,
                 home: start.home,
                 workspace: start.workspace,
+                repository,
                 policies: start.policies,
                 files: ready.files.clone(),
-                fingerprint,
+                fingerprint: ready.fingerprint,
                 mistake: None,
                 known: vec![KnownPolicy {
                     installed: policy,
@@ -127,7 +130,7 @@ impl Server {
         self.save(id);
         // What was unmounted while the policy was compiled.
         self.forget_gone(id);
-        self.watch(id, &ready.files, fingerprint);
+        self.watch(id, &ready.files, ready.fingerprint);
         for warning in &warnings {
             self.notice(Some(id), Level::Warning, warning);
         }
@@ -144,6 +147,11 @@ impl Server {
     /// Lets a session write to the files that its output goes to; a sentence for each that another
     /// session has.
     fn give_outputs(&self, id: u32, child: &OwnedFd) -> Result<BTreeSet<String>> {
+        if let Some(terminal) = terminal::of(child.as_fd()) {
+            // Where two sessions share one, the second uses what it was started with, and does not
+            // open it anew.
+            self.with_engine(|engine| engine.give(id, terminal.as_fd()))?;
+        }
         let mut taken = BTreeSet::new();
         for output in outputs::of(child.as_fd()) {
             if let Some(other) = self.with_engine(|engine| engine.give(id, output.as_fd()))? {
@@ -191,26 +199,25 @@ impl Server {
         Ok(name)
     }
 
-    /// Compiles on a thread of its own, and says what the files looked like just before.
+    /// Compiles on a thread of its own.
     pub(super) async fn compile(
         &self,
         subject: Subject,
-    ) -> Result<Result<(Ready, u64), Mistake>, Refused> {
+    ) -> Result<Result<Ready, Mistake>, Refused> {
         let compiler = self.parts.compiler.clone();
         let work = tokio::task::spawn_blocking(move || {
-            // Which files are read shows only afterwards. What was written while they were read
-            // is read again.
+            // Which files are read shows only afterwards. Those that are being written are read
+            // again: half a policy may look like a whole one.
             for _ in 0..4 {
                 let before = SystemTime::now();
                 let ready = compiler.compile(&subject)?;
                 if is_older(&ready.files, before) {
-                    let now = fingerprint(&ready.files);
-                    return Ok((ready, now));
+                    return Ok(ready);
                 }
                 std::thread::sleep(FRESH);
             }
             // Somebody writes all the time: whoever watches the files sees the next time.
-            compiler.compile(&subject).map(|ready| (ready, 0))
+            compiler.compile(&subject)
         });
         work.await
             .map_err(|error| Refused::guard(format!("The policy compiler failed: {error}.")))
@@ -262,7 +269,7 @@ impl Server {
     /// edit from now on.
     pub(super) fn watch(self: &Rc<Self>, id: u32, files: &[PathBuf], before: u64) {
         self.watch_again(id, files);
-        if fingerprint(files) != before {
+        if fingerprint::now(files) != before {
             let server = Rc::clone(self);
             tokio::task::spawn_local(async move { server.reload(id).await });
         }

@@ -41,6 +41,8 @@ pub struct SessionState {
     pub home: PathBuf,
     /// The workspace, if any.
     pub workspace: Option<PathBuf>,
+    /// The repository that the workspace belongs to, where it lies outside of it.
+    pub repository: Option<PathBuf>,
     /// The policies: names of presets and absolute paths; empty for the default policy.
     pub policies: Vec<String>,
     /// All files that the policy in force was read from, or that a mistake is in.
@@ -168,6 +170,7 @@ pub(crate) mod tests {
             uid: 1000,
             home: "/home/ann".into(),
             workspace: Some("/home/ann/work".into()),
+            repository: None,
             policies: Vec::new(),
             files: Vec::new(),
             fingerprint: 0,

@@ -1,56 +1,40 @@
-//! The terminal that a session is started on, as the kernel knows it.
+//! The terminal that a session is started on.
 
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::io::IsTerminal;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use super::raw::pidfd_getfd;
 
-/// The device number (`major << 20 | minor`) of the terminal that a process has as its standard
-/// input, output or error, whichever comes first; `None` when none of them is one.
+/// The terminal that a process has as its standard input, output or error, whichever comes first;
+/// `None` when none of them is one.
 ///
-/// It is asked of the descriptors themselves (`TIOCGDEV`, Linux 2.6.32): a path could be made to
-/// lead elsewhere, and `/dev/tty` is another device for everybody.
+/// A descriptor, and no number: terminals that are closed leave their numbers to others. And none
+/// that is found by a path, which could be made to lead elsewhere.
 #[must_use]
-pub fn of(process: BorrowedFd<'_>) -> Option<u32> {
-    (0..3).find_map(|number| {
-        let descriptor = pidfd_getfd(process, number).ok()?;
-        device(descriptor.as_fd())
-    })
+pub fn of(process: BorrowedFd<'_>) -> Option<OwnedFd> {
+    (0..3)
+        .filter_map(|number| pidfd_getfd(process, number).ok())
+        .find(|descriptor| descriptor.is_terminal() && !is_everybodys(descriptor.as_fd()))
 }
 
-fn device(descriptor: BorrowedFd<'_>) -> Option<u32> {
-    let mut device = 0_u32;
-    // SAFETY: the call writes one integer of 32 bits, which lives across it, or fails.
-    let result = unsafe { libc::ioctl(descriptor.as_raw_fd(), libc::TIOCGDEV, &raw mut device) };
-    (result == 0).then(|| decoded(device))
-}
-
-/// A device number as user space has it (`new_encode_dev`), as the kernel has it inside.
-fn decoded(device: u32) -> u32 {
-    let major = (device >> 8) & 0xfff;
-    let minor = (device & 0xff) | ((device >> 12) & 0xf_ff00);
-    major << 20 | minor
+/// Whether it is `/dev/tty`, which is another terminal for everybody.
+fn is_everybodys(descriptor: BorrowedFd<'_>) -> bool {
+    let device = nix::sys::stat::fstat(descriptor).map_or(0, |status| status.st_rdev);
+    device == nix::sys::stat::makedev(5, 0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::session::raw::pidfd_open;
+    use nix::sys::stat::fstat;
     use nix::unistd::Pid;
     use std::process::{Command, Stdio};
 
     #[test]
-    fn numbers_are_those_of_the_kernel() {
-        // pts/3, pts/300 (0x12c) and ttyS1, as stat(2) shows them.
-        assert_eq!(decoded(0x0000_8803), 0x0880_0003);
-        assert_eq!(decoded(0x0010_882c), 0x0880_012c);
-        assert_eq!(decoded(0x0000_0441), 0x0040_0041);
-    }
-
-    #[test]
     fn the_first_that_is_a_terminal_is_found() {
         let pty = nix::pty::openpty(None, None).unwrap();
-        let expected = device(pty.slave.as_fd()).unwrap();
-        assert_eq!(expected >> 20, 136);
+        let expected = fstat(&pty.slave).unwrap().st_rdev;
         for (error, device) in [
             (Stdio::from(pty.slave.try_clone().unwrap()), Some(expected)),
             (Stdio::null(), None),
@@ -63,9 +47,10 @@ mod tests {
                 .spawn()
                 .unwrap();
             let pidfd = pidfd_open(Pid::from_raw(child.id() as i32)).unwrap();
-            assert_eq!(of(pidfd.as_fd()), device);
+            let found = of(pidfd.as_fd()).map(|terminal| fstat(&terminal).unwrap().st_rdev);
             child.kill().unwrap();
             child.wait().unwrap();
+            assert_eq!(found, device);
         }
     }
 }

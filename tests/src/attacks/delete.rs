@@ -253,7 +253,7 @@ pub fn what_may_go(_: &mut Context) -> anyhow::Result<()> {
                 let place = format!("{directory}/place");
                 make(&place, uid)?;
                 // As it was: `make` gives it to the user.
-                if directory != workspace {
+                if !goes {
                     chown(directory, Some(0), Some(0))?;
                 }
                 let left = guarded.succeed("all-below", &[&place])?;

@@ -105,6 +105,38 @@ fn what_is_opened_and_what_stays_closed() {
 }
 
 #[test]
+fn a_repository_elsewhere_takes_commits_and_keeps_its_hooks() {
+    let host = FakeHost::new();
+    let environment = Environment {
+        repository: Some("/home/alice/main/.git".into()),
+        ..environment()
+    };
+    let loaded = Loader::new(&environment, &host)
+        .load(&[Source::Preset("default".into())])
+        .unwrap_or_else(|mistakes| panic!("{mistakes}"));
+    for (path, told) in [
+        ("index", "allow repository"),
+        ("ORIG_HEAD", "allow repository"),
+        ("objects/ab/cdef", "allow repository"),
+        ("worktrees/side/index.lock", "allow repository"),
+        ("hooks/pre-commit", "deny repository-hooks"),
+        ("modules/part/hooks/pre-commit", "deny repository-hooks"),
+        ("precious", "deny"),
+        ("../notes", "deny"),
+    ] {
+        let path = format!("/alice/main/.git/{path}").replace("/.git/..", "");
+        assert_eq!(loaded.delete(&file(HOME, &path)), told, "{path}");
+    }
+    let hook = file(HOME, "/alice/main/.git/hooks/pre-push");
+    assert_eq!(
+        loaded.file(Operation::Create, &hook),
+        "deny repository-hooks"
+    );
+    let rows = loaded.compiled.rows.len();
+    println!("with a repository it has {rows} rows");
+}
+
+#[test]
 fn services_that_only_answer_are_open_and_those_that_act_are_not() {
     let loaded = default();
     for (to, told) in [

@@ -114,6 +114,7 @@ fn environment() -> Environment {
         uid: 1000,
         home: "/home/alice".into(),
         workspace: Some("/home/alice/work".into()),
+        repository: None,
         mounts_at_start: mounts.clone(),
         mounts_now: mounts,
         protected: Protected {
