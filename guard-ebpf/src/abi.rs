@@ -31,7 +31,8 @@ pub const MAX_TASKS: u32 = 65_536;
 /// How many open files can have had their signal owner set by a session (`OWNERS`).
 pub const MAX_OWNERS: u32 = 16_384;
 
-/// How many ports sessions can listen on at once (`LISTENERS`).
+/// At how many places (address and port) sessions can listen at once (`LISTENERS`); of more, those
+/// that were longest not connected to are not known to be their own.
 pub const MAX_LISTENERS: u32 = 4096;
 
 /// How many System V IPC objects can be the own of sessions (`IPC_OBJECTS`).

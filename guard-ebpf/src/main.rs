@@ -23,6 +23,7 @@ mod delete;
 mod ioctl;
 mod ipc;
 mod limit;
+mod listen;
 mod machine;
 mod mount;
 mod own;

@@ -37,7 +37,7 @@ pub struct Maps {
     pub executables: Array<MapData, Shared<ExecutableKey>>,
     /// What is known of each session apart from its policy.
     pub facts: Array<MapData, Shared<Facts>>,
-    /// The ports that sessions listen on.
+    /// Where sessions listen.
     pub listeners: HashMap<MapData, Shared<PortKey>, Shared<Listener>>,
     /// The System V IPC objects that sessions made, by address.
     pub ipc_objects: HashMap<MapData, u64, u32>,
@@ -93,7 +93,7 @@ impl Maps {
             owners: pinned(directory, "OWNERS", Map::HashMap)?,
             executables: pinned(directory, "EXECUTABLES", Map::Array)?,
             facts: pinned(directory, "FACTS", Map::Array)?,
-            listeners: pinned(directory, "LISTENERS", Map::HashMap)?,
+            listeners: pinned(directory, "LISTENERS", Map::LruHashMap)?,
             ipc_objects: pinned(directory, "IPC_OBJECTS", Map::HashMap)?,
             evicted: pinned(directory, "EVICTED", Map::HashMap)?,
             addresses: pinned(directory, "ADDRESSES", Map::HashMap)?,
