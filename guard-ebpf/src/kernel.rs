@@ -232,6 +232,7 @@ programs! {
     listen_stopped: Return "inet_csk_listen_stop" ("sk"), "forgets a session's listeners on TCP ports";
     unix_stream_connect: Lsm "unix_stream_connect" ("other"), "judges connections to Unix sockets";
     unix_may_send: Lsm "unix_may_send" ("other"), "judges datagrams to Unix sockets";
+    tun_dev_open: Lsm ? true "tun_dev_open" (), "judges attaching to virtual network interfaces";
     shm_alloc_security: Lsm "shm_alloc_security" ("perm"), "marks a session's shared memory as its own";
     shm_free_security: Lsm "shm_free_security" ("perm"), "forgets shared memory";
     shm_shmctl: Lsm "shm_shmctl" ("perm", "cmd"), "judges the removal of shared memory";

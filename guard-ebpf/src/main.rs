@@ -29,6 +29,7 @@ mod mount;
 mod own;
 mod signal;
 mod trace;
+mod tunnel;
 mod write;
 
 /// The kernel's helpers that the programs use are for GPL programs only.
