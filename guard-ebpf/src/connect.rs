@@ -12,6 +12,7 @@
 
 use aya_ebpf::macros::lsm;
 use aya_ebpf::programs::LsmContext;
+use guard_ebpf::abi::ANY_ADDRESS;
 use guard_ebpf::decision::Candidates;
 use guard_ebpf::kernel::ProgramId;
 use guard_ebpf::operation::{Operation, Reason};
@@ -57,7 +58,7 @@ fn is_local(address: [u64; 2]) -> bool {
     // SAFETY: both are 16 bytes of plain integers.
     let key: [u8; 16] = unsafe { core::mem::transmute(address) };
     // SAFETY: entries only come and go as a whole.
-    unsafe { ADDRESSES.get(key) }.is_some()
+    unsafe { ADDRESSES.get(key).is_some() || ADDRESSES.get(ANY_ADDRESS).is_some() }
 }
 
 /// Whether a socket is one of TCP.

@@ -122,7 +122,7 @@ pub static LISTENERS: LruHashMap<PortKey, Listener, { MAX_LISTENERS as usize }> 
 
 /// The host's own addresses: IPv6, or IPv4 mapped into it.
 #[btf_map]
-pub static ADDRESSES: HashMap<[u8; 16], u32, { MAX_ADDRESSES as usize }> = HashMap::new();
+pub static ADDRESSES: HashMap<[u8; 16], u32, { MAX_ADDRESSES as usize + 1 }> = HashMap::new();
 
 /// The System V IPC objects that sessions made, by the address of the kernel's permissions.
 #[btf_map]
