@@ -31,7 +31,8 @@ pub const MAX_TASKS: u32 = 65_536;
 /// How many open files can have had their signal owner set by a session (`OWNERS`).
 pub const MAX_OWNERS: u32 = 16_384;
 
-/// How many ports sessions can listen on at once (`LISTENERS`).
+/// At how many places (address and port) sessions can listen at once (`LISTENERS`); of more, those
+/// that were longest not connected to are not known to be their own.
 pub const MAX_LISTENERS: u32 = 4096;
 
 /// How many System V IPC objects can be the own of sessions (`IPC_OBJECTS`).
@@ -41,8 +42,12 @@ pub const MAX_IPC_OBJECTS: u32 = 4096;
 /// What is beyond that is not their own.
 pub const MAX_MOUNTED: u32 = 4096;
 
-/// How many addresses of its own the host can have (`ADDRESSES`).
-pub const MAX_ADDRESSES: u32 = 1024;
+/// How many addresses of the host's own are told apart (`ADDRESSES`). Nodes of Kubernetes have one
+/// for each service.
+pub const MAX_ADDRESSES: u32 = 16_384;
+
+/// In place of an address of the host's own: any may be. `ADDRESSES` has room for it besides.
+pub const ANY_ADDRESS: [u8; 16] = [0xff; 16];
 
 /// How many executables are remembered whose path has been told. A power of two.
 pub const MAX_EXECUTABLES: u32 = 1024;

@@ -5,26 +5,26 @@
 //! - `socket_sendmsg`: the same for what names its destination with the data (`MSG_FASTOPEN`,
 //!   datagrams).
 //! - `unix_stream_connect`, `unix_may_send`: judge a Unix socket by its file or its abstract name.
-//! - `socket_listen`, `socket_bind`: remember what is the session's own. They refuse nothing;
-//!   what could not be remembered is not the session's own.
+//! - `sctp_bind_connect`: judges the addresses of an association that has several.
 //!
 //! Free, where no rule says otherwise, are addresses that are not this host's, and datagrams of
-//! the Internet protocols (name look-ups).
+//! the Internet protocols (name look-ups). Whose own a listener is says `listen.rs`.
 
 use aya_ebpf::macros::lsm;
 use aya_ebpf::programs::LsmContext;
+use guard_ebpf::abi::ANY_ADDRESS;
 use guard_ebpf::decision::Candidates;
 use guard_ebpf::kernel::ProgramId;
 use guard_ebpf::operation::{Operation, Reason};
 use guard_ebpf::policy::{Policy, Selector};
 use guard_ebpf::record::Kind;
-use guard_ebpf::session::{LISTENED, Listener, PortKey};
 
-use crate::access::{Arguments, Message, Sock, Socket, Task, untyped};
+use crate::access::{Arguments, Message, Sock, Socket, Task, mapped, unmapped, untyped};
 use crate::file;
 use crate::identity::session_of;
 use crate::judge::{self, Act, Outcome};
-use crate::maps::{ADDRESSES, LISTENERS, SOCKETS};
+use crate::listen;
+use crate::maps::{ADDRESSES, SOCKETS};
 use crate::report::{self, Peer};
 use crate::walk;
 
@@ -39,30 +39,12 @@ const AF_NETLINK: u16 = 16;
 const AF_PACKET: u16 = 17;
 const SOCK_STREAM: u16 = 1;
 const SOCK_DGRAM: u16 = 2;
-const SOCK_RAW: u16 = 3;
 
-/// What stands before an IPv4 address that is mapped into IPv6, in the second word.
-const MAPPED: u64 = 0xffff_0000;
 /// `::1`, the second word.
 const LOOPBACK6: u64 = 1 << 56;
-/// What `::` is remembered as when it does not stand for IPv4 too.
-const ONLY_IPV6: [u64; 2] = [u64::MAX, 0];
-
-/// An IPv4 address, as it stands in memory, mapped into IPv6.
-#[inline(always)]
-fn mapped(address: u32) -> [u64; 2] {
-    [0, MAPPED | u64::from(address) << 32]
-}
-
-/// The IPv4 address in one of IPv6, as it stands in memory.
-#[inline(always)]
-fn unmapped(address: [u64; 2]) -> Option<u32> {
-    if address[0] == 0 && address[1] as u32 == MAPPED as u32 {
-        Some((address[1] >> 32) as u32)
-    } else {
-        None
-    }
-}
+/// Protocols of stream sockets (`IPPROTO_…`).
+const TCP: u16 = 6;
+const MPTCP: u16 = 262;
 
 /// Whether an address is this host's.
 #[inline(always)]
@@ -76,36 +58,13 @@ fn is_local(address: [u64; 2]) -> bool {
     // SAFETY: both are 16 bytes of plain integers.
     let key: [u8; 16] = unsafe { core::mem::transmute(address) };
     // SAFETY: entries only come and go as a whole.
-    unsafe { ADDRESSES.get(key) }.is_some()
+    unsafe { ADDRESSES.get(key).is_some() || ADDRESSES.get(ANY_ADDRESS).is_some() }
 }
 
-/// Whether an address leads to a listener of the session's own.
+/// Whether a socket is one of TCP.
 #[inline(always)]
-fn is_own_listener(session: u32, address: [u64; 2], port: u16) -> bool {
-    let key = PortKey {
-        namespace: Task::current().network(),
-        port: port.into(),
-    };
-    // SAFETY: read in place; an entry that changes meanwhile belongs to one session or the other.
-    let Some(listener) = (unsafe { LISTENERS.get(key) }) else {
-        return false;
-    };
-    if listener.session != session {
-        return false;
-    }
-    let is_ipv4 = unmapped(address).is_some();
-    // 0.0.0.0 and :: lead to the loopback address.
-    let target = match address {
-        [0, 0] => [0, LOOPBACK6],
-        _ if unmapped(address) == Some(0) => mapped(u32::from_le_bytes([127, 0, 0, 1])),
-        other => other,
-    };
-    listener.addresses.iter().any(|&heard| {
-        heard == target
-            || heard == [0, 0] && listener.count != 0
-            || is_ipv4 && heard == mapped(0)
-            || !is_ipv4 && heard == ONLY_IPV6
-    })
+fn is_tcp(sock: Sock) -> bool {
+    matches!(sock.family(), AF_INET | AF_INET6) && matches!(sock.protocol(), TCP | MPTCP)
 }
 
 /// The decision on a row at which a socket ends.
@@ -131,18 +90,37 @@ fn settle(act: Act, outcome: Outcome, policy: u32, peer: &Peer) -> i32 {
     outcome.returned()
 }
 
+/// What goes out, and how.
+#[derive(Clone, Copy)]
+struct Way {
+    sock: Sock,
+    /// The socket's type.
+    kind: u16,
+    /// Whether the destination comes with the data.
+    with_data: bool,
+}
+
 /// Judges a destination that is not a Unix socket. `address` is where it stands in kernel
 /// memory.
 #[inline(never)]
-fn judge_destination(session: u32, kind: u16, place: u64) -> i32 {
+fn judge_destination(session: u32, way: &Way, place: u64) -> i32 {
+    let Way { sock, kind, .. } = *way;
     let read = |offset: u64| untyped((place + offset) as *const u8);
     let first = read(0);
-    let family = first as u16;
     let port = (first >> 16) as u16;
+    let family = match (sock.family(), first as u16) {
+        // Unix sockets have hooks of their own; the kernel, and whatever is on the wire, are no
+        // deputies: what may be done to them takes a capability.
+        (AF_UNIX | AF_NETLINK | AF_PACKET, _) => return 0,
+        // Sent with data, it is taken for the socket's own (`udp_sendmsg`, `raw_sendmsg`,
+        // `rawv6_sendmsg`); UDP over IPv6 passes over the name.
+        (AF_INET, AF_UNSPEC) if way.with_data => AF_INET,
+        (AF_INET6, AF_UNSPEC) if way.with_data && kind != SOCK_DGRAM => AF_INET6,
+        // Taking a connection back.
+        (_, AF_UNSPEC) => return 0,
+        (_, family) => family,
+    };
     let address = match family {
-        // Taking a connection back; Unix sockets have hooks of their own; the kernel, and
-        // whatever is on the wire, are no deputies.
-        AF_UNSPEC | AF_UNIX | AF_NETLINK | AF_PACKET => return 0,
         AF_INET => mapped((first >> 32) as u32),
         AF_INET6 => [read(8), read(16)],
         _ => [0, 0],
@@ -161,14 +139,20 @@ fn judge_destination(session: u32, kind: u16, place: u64) -> i32 {
         return settle(act, Outcome::deny(Reason::Error), 0, &peer);
     };
     let candidates = Candidates::about(policy, act.operation, act.detail);
+    let local = internet && is_local(address);
     let (row, free) = if internet {
-        let free = matches!(kind, SOCK_DGRAM | SOCK_RAW) || !is_local(address);
+        let free = kind == SOCK_DGRAM || !local;
         (walk::endpoint(slot, address, port.into()), free)
     } else {
         (walk::family(slot, family.into()), false)
     };
     let mut outcome = decide(policy, slot, candidates, row, free);
-    if outcome.yields() && internet && is_own_listener(session, address, peer.port) {
+    // A listener on every address is none on those of other hosts.
+    if outcome.yields()
+        && local
+        && is_tcp(sock)
+        && listen::is_own(session, sock.network(), address, peer.port)
+    {
         outcome = Outcome::own();
     }
     match settle(act, outcome, policy.id, &peer) {
@@ -231,8 +215,16 @@ pub fn socket_connect(context: LsmContext) -> i32 {
         return 0;
     }
     let arguments = Arguments::of(&context, ProgramId::socket_connect);
-    let kind = Socket::from_argument(arguments.get(0)).kind();
-    judge_destination(session, kind, arguments.get(1))
+    let socket = Socket::from_argument(arguments.get(0));
+    let Some(sock) = socket.sock() else {
+        return judge::EPERM;
+    };
+    let way = Way {
+        sock,
+        kind: socket.kind(),
+        with_data: false,
+    };
+    judge_destination(session, &way, arguments.get(1))
 }
 
 /// Judges what names its destination with the data.
@@ -247,21 +239,72 @@ pub fn socket_sendmsg(context: LsmContext) -> i32 {
     match message.name() {
         0 => 0,
         name => {
-            let kind = Socket::from_argument(arguments.get(0)).kind();
-            judge_message(session, kind, message.flags(), name)
+            let socket = Socket::from_argument(arguments.get(0));
+            judge_message(session, socket, message.flags(), name)
         }
     }
 }
 
 /// Judges a session's message with a destination.
 #[inline(always)]
-fn judge_message(session: u32, kind: u16, flags: u32, name: u64) -> i32 {
+fn judge_message(session: u32, socket: Socket, flags: u32, name: u64) -> i32 {
     const MSG_FASTOPEN: u32 = 0x2000_0000;
-    // A stream that is connected ignores the name.
-    if kind == SOCK_STREAM && flags & MSG_FASTOPEN == 0 {
+    let Some(sock) = socket.sock() else {
+        return judge::EPERM;
+    };
+    // TCP ignores the name. Streams of other protocols (SCTP, TIPC) connect to it.
+    if is_tcp(sock) && flags & MSG_FASTOPEN == 0 {
         return 0;
     }
-    judge_destination(session, kind, name)
+    let way = Way {
+        sock,
+        kind: socket.kind(),
+        with_data: true,
+    };
+    judge_destination(session, &way, name)
+}
+
+/// Judges the addresses that an association of SCTP is made with.
+#[lsm(hook = "sctp_bind_connect")]
+pub fn sctp_bind_connect(context: LsmContext) -> i32 {
+    /// `SCTP_SOCKOPT_CONNECTX`. All else that the hook is called for comes by the hooks above,
+    /// names an address of this host's, or comes from the other side, in nobody's name.
+    const CONNECT: u32 = 110;
+    let session = session_of(Task::current());
+    let arguments = Arguments::of(&context, ProgramId::sctp_bind_connect);
+    if session == 0 || arguments.get(1) as u32 != CONNECT {
+        return 0;
+    }
+    let way = Way {
+        sock: Sock::from_argument(arguments.get(0)),
+        kind: SOCK_STREAM,
+        with_data: false,
+    };
+    judge_addresses(session, &way, arguments.get(2), arguments.get(3) as u32)
+}
+
+/// Judges several addresses, which stand one behind the other. Refuses more than anybody has.
+#[inline(always)]
+fn judge_addresses(session: u32, way: &Way, place: u64, length: u32) -> i32 {
+    const MOST: usize = 4;
+    let mut at = 0;
+    for _ in 0..MOST {
+        let address = place + u64::from(at);
+        let verdict = judge_destination(session, way, address);
+        if verdict != 0 {
+            return verdict;
+        }
+        // `struct sockaddr_in` and `struct sockaddr_in6`.
+        at += match untyped(address as *const u8) as u16 {
+            AF_INET => 16,
+            AF_INET6 => 28,
+            _ => return judge::EPERM,
+        };
+        if at >= length {
+            return 0;
+        }
+    }
+    judge::EPERM
 }
 
 /// Judges connections to Unix sockets.
@@ -288,70 +331,4 @@ pub fn unix_may_send(context: LsmContext) -> i32 {
         Some(other) => judge_unix(session, SOCK_DGRAM, other),
         None => judge::EPERM,
     }
-}
-
-/// Remembers whose a socket is.
-#[inline(always)]
-fn remember(session: u32, sock: Sock) {
-    let mut owner = session;
-    SOCKETS.get_or_insert(sock, &mut owner);
-}
-
-/// Marks sockets that are bound.
-#[lsm(hook = "socket_bind")]
-pub fn socket_bind(context: LsmContext) -> i32 {
-    let session = session_of(Task::current());
-    if session == 0 {
-        return 0;
-    }
-    let socket = Arguments::of(&context, ProgramId::socket_bind).get(0);
-    if let Some(sock) = Socket::from_argument(socket).sock() {
-        remember(session, sock);
-    }
-    0
-}
-
-/// Marks listeners.
-#[lsm(hook = "socket_listen")]
-pub fn socket_listen(context: LsmContext) -> i32 {
-    let session = session_of(Task::current());
-    let socket = Arguments::of(&context, ProgramId::socket_listen).get(0);
-    let Some(sock) = Socket::from_argument(socket).sock() else {
-        return 0;
-    };
-    if session != 0 {
-        remember(session, sock);
-    }
-    let family = sock.family();
-    if !matches!(family, AF_INET | AF_INET6) {
-        return 0;
-    }
-    let key = PortKey {
-        namespace: sock.network(),
-        port: sock.port().into(),
-    };
-    if session == 0 {
-        // Whatever a session listened on here is somebody else's now, or shared.
-        let _ = LISTENERS.remove(key);
-        return 0;
-    }
-    let address = match family {
-        AF_INET => mapped(sock.address4()),
-        _ => match sock.address6() {
-            [0, 0] if sock.is_only_ipv6() => ONLY_IPV6,
-            address => address,
-        },
-    };
-    // SAFETY: an entry is replaced as a whole.
-    let mut listener = match unsafe { LISTENERS.get(key) } {
-        Some(listener) if listener.session == session => *listener,
-        _ => Listener {
-            session,
-            ..Listener::default()
-        },
-    };
-    listener.addresses[listener.count as usize & (LISTENED - 1)] = address;
-    listener.count = listener.count.wrapping_add(1) & 0xff;
-    let _ = LISTENERS.insert(key, listener, 0);
-    0
 }

@@ -41,7 +41,6 @@ fields! {
     SignalLimits = "signal_struct"."rlim";
     TaskNamespaces = "task_struct"."nsproxy";
     NamespacesMount = "nsproxy"."mnt_ns";
-    NamespacesNet = "nsproxy"."net_ns";
     MountNamespaceUser = "mnt_namespace"."user_ns";
     UserNamespaceLevel = "user_namespace"."level";
     CredUserNamespace = "cred"."user_ns";
@@ -87,12 +86,24 @@ fields! {
     SocketSock = "socket"."sk";
     SocketType = "socket"."type";
     SockCommon = "sock"."__sk_common";
+    SockProtocol = "sock"."sk_protocol";
     SockFamily = "sock_common"."skc_family";
     SockState = "sock_common"."skc_state";
     SockPort = "sock_common"."skc_num";
     SockNet = "sock_common"."skc_net";
+    SockDevice = "sock_common"."skc_bound_dev_if";
+    SockCookie = "sock_common"."skc_cookie";
+    SockNode = "sock_common"."skc_nulls_node";
+    SockBindNode = "sock_common"."skc_bind_node";
     SockAddress4 = "sock_common"."skc_rcv_saddr";
     SockAddress6 = "sock_common"."skc_v6_rcv_saddr";
+    InetPort = "inet_sock"."inet_sport";
+    ConnectionBucket = "inet_connection_sock"."icsk_bind_hash";
+    TimewaitBucket = "inet_timewait_sock"."tw_tb";
+    BucketSockets = "inet_bind_bucket"."bhash2"."owners";
+    AddressBucketNode = "inet_bind2_bucket"."bhash_node"."node";
+    AddressBucketPort = "inet_bind2_bucket"."port";
+    AddressBucketSockets = "inet_bind2_bucket"."owners";
     UnixPath = "unix_sock"."path";
     UnixAddress = "unix_sock"."addr";
     UnixAddressName = "unix_address"."name";
@@ -111,6 +122,8 @@ pub enum Attach {
     Lsm,
     /// To a tracepoint, with its arguments as the kernel has them in BTF.
     Tracepoint,
+    /// To a function of the kernel's, where it returns.
+    Return,
     /// Run by the user side, once for each task: reading the pinned link reads what it
     /// writes.
     TaskIterator,
@@ -123,7 +136,7 @@ pub struct Program {
     pub name: &'static str,
     /// How it is attached.
     pub attach: Attach,
-    /// The hook's or tracepoint's name.
+    /// The hook's, tracepoint's or function's name.
     pub hook: &'static str,
     /// The names of the arguments that the program takes, as in the kernel's BTF. Their
     /// positions are found by name.
@@ -211,10 +224,14 @@ programs! {
     syslog: Lsm "syslog" ("type"), "keeps sessions from clearing the kernel's log";
     socket_connect: Lsm "socket_connect" ("sock", "address", "addrlen"), "judges connections";
     socket_sendmsg: Lsm "socket_sendmsg" ("sock", "msg"), "judges connections that begin with data";
-    socket_listen: Lsm "socket_listen" ("sock"), "marks a session's listeners as its own";
-    socket_bind: Lsm "socket_bind" ("sock"), "marks a session's sockets as its own";
+    sctp_bind_connect: Lsm ? true "sctp_bind_connect" ("sk", "optname", "address", "addrlen"), "judges connections of SCTP to several addresses";
+    socket_post_create: Lsm "socket_post_create" ("sock", "family"), "marks a session's sockets as its own";
+    socket_listen: Lsm "socket_listen" ("sock"), "forgets listeners that are not alone any more";
+    listen_started: Return "inet_csk_listen_start" ("sk"), "remembers a session's listeners on TCP ports";
+    listen_stopped: Return "inet_csk_listen_stop" ("sk"), "forgets a session's listeners on TCP ports";
     unix_stream_connect: Lsm "unix_stream_connect" ("other"), "judges connections to Unix sockets";
     unix_may_send: Lsm "unix_may_send" ("other"), "judges datagrams to Unix sockets";
+    tun_dev_open: Lsm ? true "tun_dev_open" (), "judges attaching to virtual network interfaces";
     shm_alloc_security: Lsm "shm_alloc_security" ("perm"), "marks a session's shared memory as its own";
     shm_free_security: Lsm "shm_free_security" ("perm"), "forgets shared memory";
     shm_shmctl: Lsm "shm_shmctl" ("perm", "cmd"), "judges the removal of shared memory";
@@ -246,7 +263,7 @@ const _: () = {
     }
     let mut index = 0;
     while index < PROGRAMS.len() {
-        assert!(PROGRAMS[index].arguments.len() < MAX_ARGUMENTS);
+        assert!(PROGRAMS[index].arguments.len() <= MAX_ARGUMENTS);
         index += 1;
     }
 };

@@ -23,11 +23,13 @@ mod delete;
 mod ioctl;
 mod ipc;
 mod limit;
+mod listen;
 mod machine;
 mod mount;
 mod own;
 mod signal;
 mod trace;
+mod tunnel;
 mod write;
 
 /// The kernel's helpers that the programs use are for GPL programs only.

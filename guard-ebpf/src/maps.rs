@@ -8,7 +8,7 @@ use aya_ebpf::bindings::bpf_map_type::{
     BPF_MAP_TYPE_INODE_STORAGE, BPF_MAP_TYPE_SK_STORAGE, BPF_MAP_TYPE_TASK_STORAGE,
 };
 use aya_ebpf::bindings::{BPF_F_NO_PREALLOC, BPF_LOCAL_STORAGE_GET_F_CREATE};
-use aya_ebpf::btf_maps::{Array, HashMap, RingBuf};
+use aya_ebpf::btf_maps::{Array, HashMap, LruHashMap, RingBuf};
 use aya_ebpf::helpers::generated::{
     bpf_inode_storage_get, bpf_sk_storage_get, bpf_task_storage_get,
 };
@@ -114,13 +114,13 @@ pub static INODES: Storage<{ BPF_MAP_TYPE_INODE_STORAGE as usize }, Mark> = Stor
 #[unsafe(no_mangle)]
 pub static SOCKETS: Storage<{ BPF_MAP_TYPE_SK_STORAGE as usize }, u32> = Storage::new();
 
-/// The ports that sessions listen on.
+/// Where sessions listen. What is pushed out by others is not known to be a session's own.
 #[btf_map]
-pub static LISTENERS: HashMap<PortKey, Listener, { MAX_LISTENERS as usize }> = HashMap::new();
+pub static LISTENERS: LruHashMap<PortKey, Listener, { MAX_LISTENERS as usize }> = LruHashMap::new();
 
 /// The host's own addresses: IPv6, or IPv4 mapped into it.
 #[btf_map]
-pub static ADDRESSES: HashMap<[u8; 16], u32, { MAX_ADDRESSES as usize }> = HashMap::new();
+pub static ADDRESSES: HashMap<[u8; 16], u32, { MAX_ADDRESSES as usize + 1 }> = HashMap::new();
 
 /// The System V IPC objects that sessions made, by the address of the kernel's permissions.
 #[btf_map]

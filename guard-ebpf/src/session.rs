@@ -88,30 +88,41 @@ pub struct EvictedKey {
     pub number: u64,
 }
 
-/// A port that a session listens on: the key of `LISTENERS`.
+/// Where a session listens: the key of `LISTENERS`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct PortKey {
     /// The address of the kernel's `struct net`.
     pub namespace: u64,
+    /// The address, as it stands in memory: IPv6, or IPv4 mapped into it.
+    pub address: [u64; 2],
     /// The port, in the host's order.
     pub port: u64,
 }
 
-/// How many addresses of a port that a session listens on are remembered; of more, the last.
-pub const LISTENED: usize = 4;
+/// How many sockets are remembered that a session listens with at one place (`SO_REUSEPORT`).
+pub const LISTENED: usize = 8;
 
-/// Who listens on a port: the value of `LISTENERS`. A listener outside every session, on whatever
-/// address, removes it.
+/// With what a session listens: an element of [`Listener::sockets`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Listening {
+    /// The address of the kernel's `struct sock`; 0 for none. It may be another socket's by now.
+    pub socket: u64,
+    /// The socket's cookie, which no other socket ever has.
+    pub cookie: u64,
+}
+
+/// Who listens at a place: the value of `LISTENERS`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Listener {
     /// The session.
     pub session: u32,
-    /// How often it has begun to listen there.
-    pub count: u32,
-    /// The addresses, as they stand in memory: IPv6, or IPv4 mapped into it.
-    pub addresses: [[u64; 2]; LISTENED],
+    /// Zero.
+    pub reserved: u32,
+    /// With what.
+    pub sockets: [Listening; LISTENED],
 }
 
 /// How many verdicts the counters have room for.
@@ -173,7 +184,8 @@ const _: () = {
     assert!(MAX_SESSIONS.is_power_of_two() && MAX_POLICIES <= 256);
     assert!(size_of::<Label>() == 72);
     assert!(size_of::<Mark>() == 24);
-    assert!(size_of::<PortKey>() == 16 && LISTENED.is_power_of_two());
+    assert!(size_of::<PortKey>() == 32);
+    assert!(size_of::<Listener>() == 8 + 16 * LISTENED);
     assert!(size_of::<Session>() == 8);
     assert!(size_of::<Counters>() == 8 * (1 + MAX_OPERATIONS * VERDICTS + MAX_OPERATIONS + 3));
     assert!(size_of::<EvictedKey>() == 16);

@@ -144,10 +144,10 @@ pub const THREATS: &[Threat] = &[
         effect: "services are cut off",
         command: "ip link set eth0 down",
         stopped: Stopped::Facility("network"),
-        programs: &["capable"],
+        programs: &["capable", "tun_dev_open"],
         since: None,
         remains: "",
-        tests: &["threats::machine"],
+        tests: &["threats::machine", "threats::sockets"],
         untested: "",
     },
     Threat {

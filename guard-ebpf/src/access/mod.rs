@@ -5,6 +5,7 @@
 //! fault: the kernel turns a read of an invalid address into zero.
 
 mod file;
+mod listening;
 pub mod magic;
 mod socket;
 mod task;
@@ -15,6 +16,7 @@ use aya_ebpf::EbpfContext;
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
 pub use file::{S_IFBLK, S_IFCHR, S_IFDIR, S_IFREG};
 use guard_ebpf::kernel::{FIELD_COUNT, Field, MAX_ARGUMENTS, POISON, PROGRAM_COUNT, ProgramId};
+pub use listening::{ONLY_IPV6, PortSockets, TcpSock, mapped, unmapped};
 
 /// Where each [`Field`] lies in its structure, in bytes.
 #[unsafe(no_mangle)]
@@ -31,6 +33,10 @@ static LABELS_IN_TABLE: u32 = POISON;
 /// Whether `file.f_owner` points to the owner (from 6.12) and does not hold it: 0 or 1.
 #[unsafe(no_mangle)]
 static OWNER_IS_POINTER: u32 = POISON;
+
+/// Whether the kernel keeps the sockets of a port by address (from 6.8): 0 or 1.
+#[unsafe(no_mangle)]
+static BUCKETS_BY_ADDRESS: u32 = POISON;
 
 /// Reads a constant that the user side has set. To the verifier it is a constant; the
 /// compiler must not take its first value for the last.

@@ -34,44 +34,17 @@ impl Sock {
         self.common(Field::SockFamily)
     }
 
-    /// Its port, in the host's order.
+    /// Its protocol (`IPPROTO_…`, and what other families have).
     #[inline(always)]
-    pub fn port(self) -> u16 {
-        self.common(Field::SockPort)
+    pub fn protocol(self) -> u16 {
+        self.read(Field::SockProtocol)
     }
 
-    /// The address of its network namespace.
+    /// The address of its network namespace, which is not that of whoever uses it: a socket stays
+    /// in the one that it was made in.
     #[inline(always)]
     pub fn network(self) -> u64 {
         self.common(Field::SockNet)
-    }
-
-    /// The IPv4 address that it is bound to, as it stands in memory.
-    #[inline(always)]
-    pub fn address4(self) -> u32 {
-        self.common(Field::SockAddress4)
-    }
-
-    /// The IPv6 address that it is bound to, as it stands in memory.
-    #[inline(always)]
-    pub fn address6(self) -> [u64; 2] {
-        let place = self.common_place(Field::SockAddress6);
-        [untyped(place), untyped(place.wrapping_add(8))]
-    }
-
-    /// Whether it is one of IPv6 that does not take IPv4 too.
-    #[inline(always)]
-    pub fn is_only_ipv6(self) -> bool {
-        // The flags share the byte behind the state: `skc_reuse` (4 bits), `skc_reuseport`,
-        // `skc_ipv6only`, … (since 3.12).
-        let state = self.common_place(Field::SockState);
-        untyped(state.wrapping_add(1)) & 1 << 5 != 0
-    }
-
-    #[inline(always)]
-    fn common_place(self, field: Field) -> *const u8 {
-        // SAFETY: only the address is computed.
-        unsafe { self.0.add(offset(Field::SockCommon) + offset(field)) }
     }
 
     /// The same as a Unix socket; none when it is another.

@@ -133,13 +133,6 @@ impl Task {
         let mount = MountNamespace(namespaces.read(Field::NamespacesMount));
         UserNamespace(mount.read(Field::MountNamespaceUser)).is_first()
     }
-
-    /// The address of its network namespace; 0 for a task that is about to end.
-    #[inline(always)]
-    pub fn network(self) -> u64 {
-        Namespaces::from_pointer(self.read(Field::TaskNamespaces))
-            .map_or(0, |namespaces| namespaces.read(Field::NamespacesNet))
-    }
 }
 
 impl UserNamespace {

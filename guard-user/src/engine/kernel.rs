@@ -22,6 +22,8 @@ pub struct Kernel {
     pub labels_in_table: bool,
     /// Whether a file points to its signal owner (from 6.12).
     pub owner_is_pointer: bool,
+    /// Whether the sockets of a port are kept by address (from 6.8).
+    pub buckets_by_address: bool,
     /// The functions that programs are attached to: name and number in BTF.
     pub functions: Vec<(String, u32)>,
 }
@@ -32,6 +34,7 @@ pub fn function_name(program: &Program) -> String {
         Attach::Lsm => format!("bpf_lsm_{}", program.hook),
         // The function type of the tracepoint's callback: its first argument is the data.
         Attach::Tracepoint => format!("btf_trace_{}", program.hook),
+        Attach::Return => program.hook.to_owned(),
         Attach::TaskIterator => format!("bpf_iter_{}", program.hook),
     }
 }
@@ -81,6 +84,7 @@ impl Kernel {
             positions,
             labels_in_table: release < (6, 2),
             owner_is_pointer,
+            buckets_by_address: btf.field("inet_bind_bucket", "bhash2")?.is_some(),
             functions: found,
         })
     }
@@ -104,6 +108,17 @@ impl Kernel {
                     hook => bail!("nothing is known of the tracepoint {hook}"),
                 };
                 Self::place(program, known, &mut positions)?;
+            }
+            Attach::Return => {
+                let Some(arguments) = btf.arguments(&function_name(program))? else {
+                    bail!(
+                        "this kernel has no function `{}`, which guard needs ({}): it is newer or \
+                         older than those that guard knows",
+                        program.hook,
+                        program.purpose
+                    );
+                };
+                Self::place(program, &arguments, &mut positions)?;
             }
             Attach::Lsm => {
                 let Some(arguments) = btf.arguments(&function_name(program))? else {

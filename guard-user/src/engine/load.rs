@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use aya::programs::links::FdLink;
-use aya::programs::{BtfTracePoint, Iter, Lsm, Program as Loaded, ProgramError};
+use aya::programs::{BtfTracePoint, FExit, Iter, Lsm, Program as Loaded, ProgramError};
 use aya::{Btf, Ebpf, EbpfLoader, Endianness, VerifierLogLevel};
 use guard_ebpf::abi::ABI_VERSION;
 use guard_ebpf::kernel::{Attach, PROGRAMS, Program};
@@ -96,6 +96,7 @@ pub fn load(options: LoadOptions) -> Result<Features> {
 fn load_object(kernel: &Kernel, options: LoadOptions, explain: bool) -> Result<Ebpf> {
     let labels_in_table = u32::from(kernel.labels_in_table);
     let owner_is_pointer = u32::from(kernel.owner_is_pointer);
+    let buckets_by_address = u32::from(kernel.buckets_by_address);
     let log_level: u8 = if options.debug { u8::MAX } else { 0 };
     let mut loader = EbpfLoader::new();
     loader
@@ -110,6 +111,7 @@ fn load_object(kernel: &Kernel, options: LoadOptions, explain: bool) -> Result<E
         .override_global("POSITIONS", &kernel.positions[..], true)
         .override_global("LABELS_IN_TABLE", &labels_in_table, true)
         .override_global("OWNER_IS_POINTER", &owner_is_pointer, true)
+        .override_global("BUCKETS_BY_ADDRESS", &buckets_by_address, true)
         .override_global(aya_log::LEVEL, &log_level, false);
     if !kernel.labels_in_table {
         // Preallocated, and not used here.
@@ -208,6 +210,12 @@ fn attach(object: &mut Ebpf, program: &Program, btf: &Btf) -> Result<FdLink> {
         }
         Attach::Tracepoint => {
             let loaded: &mut BtfTracePoint = loaded.try_into()?;
+            loaded.load(program.hook, btf).map_err(shorten)?;
+            let id = loaded.attach()?;
+            loaded.take_link(id)?.into()
+        }
+        Attach::Return => {
+            let loaded: &mut FExit = loaded.try_into()?;
             loaded.load(program.hook, btf).map_err(shorten)?;
             let id = loaded.attach()?;
             loaded.take_link(id)?.into()

@@ -35,7 +35,7 @@ pub struct Maps {
     pub owners: HashMap<MapData, u64, Shared<Owner>>,
     /// Executables whose path was told.
     pub executables: Array<MapData, Shared<ExecutableKey>>,
-    /// The ports that sessions listen on.
+    /// Where sessions listen.
     pub listeners: HashMap<MapData, Shared<PortKey>, Shared<Listener>>,
     /// The System V IPC objects that sessions made, by address.
     pub ipc_objects: HashMap<MapData, u64, u32>,
@@ -89,7 +89,7 @@ impl Maps {
             users: pinned(directory, "USERS", Map::HashMap)?,
             owners: pinned(directory, "OWNERS", Map::HashMap)?,
             executables: pinned(directory, "EXECUTABLES", Map::Array)?,
-            listeners: pinned(directory, "LISTENERS", Map::HashMap)?,
+            listeners: pinned(directory, "LISTENERS", Map::LruHashMap)?,
             ipc_objects: pinned(directory, "IPC_OBJECTS", Map::HashMap)?,
             evicted: pinned(directory, "EVICTED", Map::HashMap)?,
             addresses: pinned(directory, "ADDRESSES", Map::HashMap)?,

@@ -102,11 +102,11 @@ impl Engine {
             .iter()
             .filter_map(Result::ok)
             .filter(|(_, listener)| listener.0.session == session)
-            .map(|(port, _)| port)
+            .map(|(place, _)| place)
             .collect();
-        for port in listeners {
-            // Somebody else may listen there by now, which removes it too.
-            let _ = self.maps.listeners.remove(&port);
+        for place in listeners {
+            // It may have been closed meanwhile.
+            let _ = self.maps.listeners.remove(&place);
         }
         let objects: Vec<u64> = self
             .maps

@@ -7,6 +7,7 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::rc::Rc;
 use std::time::Duration;
 
+use guard_ebpf::abi::MAX_ADDRESSES;
 use nix::errno::Errno;
 use nix::sys::socket::{
     AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, SockaddrLike,
@@ -66,6 +67,14 @@ impl Server {
     /// Tells the engine the host's addresses as they are now.
     pub(super) fn set_addresses(&self) -> anyhow::Result<()> {
         let addresses: Vec<[u8; 16]> = addresses()?.iter().map(Ipv6Addr::octets).collect();
+        if addresses.len() > MAX_ADDRESSES as usize {
+            log(&format!(
+                "this host has {} addresses, more than the {MAX_ADDRESSES} that guard tells apart: \
+                 until it has fewer, every address is taken for one of them, and sessions reach \
+                 other hosts only where a rule allows it",
+                addresses.len()
+            ));
+        }
         self.with_engine(|engine| engine.set_addresses(&addresses))
     }
 

@@ -1,8 +1,8 @@
 //! Attacks that are lists of system calls: most ways to do harm are one to four of them, so a
 //! table can hold them and no program has to be written for each.
 //!
-//! A script is `NUMBER ARGUMENT… ; NUMBER ARGUMENT…`. It ends with the first call that fails. An
-//! argument is:
+//! A script is `NUMBER ARGUMENT… ; NUMBER ARGUMENT…`. It ends with the first call that fails, unless
+//! a `?` stands before the number. An argument is:
 //!
 //! | form | what the call is given |
 //! | --- | --- |
@@ -39,7 +39,9 @@ pub(super) fn run(words: &Words<'_>) -> anyhow::Result<Attempt> {
     let mut results = Vec::new();
     for step in words.0.split(|word| word == ";") {
         let (number, arguments) = step.split_first().context("a step is empty")?;
+        let may_fail = number.starts_with('?');
         let number: i64 = number
+            .trim_start_matches('?')
             .parse()
             .with_context(|| format!("{number} is no system call"))?;
         let mut values = Vec::new();
@@ -66,6 +68,7 @@ pub(super) fn run(words: &Words<'_>) -> anyhow::Result<Attempt> {
         };
         match result {
             Ok(value) => results.push(value),
+            Err(_) if may_fail => results.push(usize::MAX),
             Err(errno) => return Ok(Err(errno)),
         }
     }

@@ -9,8 +9,9 @@ use anyhow::Context as _;
 use crate::setup::kernels::Kernel;
 use crate::shell;
 
-/// What every guest loads where its kernel has it as a module: file systems that tests mount.
-pub const WANTED: &[&str] = &["overlay"];
+/// What every guest loads where its kernel has it as a module: file systems that tests mount,
+/// protocols that they speak, virtual networks.
+pub const WANTED: &[&str] = &["overlay", "sctp", "tun"];
 
 /// A module's name and its bytes.
 pub type Module = (String, Vec<u8>);

@@ -14,8 +14,10 @@ mod ipc;
 mod machine;
 mod mounts;
 mod places;
+mod ports;
 mod pretences;
 mod processes;
+mod protocols;
 pub mod scene;
 mod sockets;
 mod terminals;
@@ -212,7 +214,7 @@ groups! {
     machine in HERE: machine devices places;
     files in DISKS: files attributes pretences;
     mounts in HERE: mounts;
-    sockets in HERE: sockets;
+    sockets in HERE: sockets ports protocols;
     terminals in HERE: terminals;
     engine in HERE: engine;
 }

@@ -133,6 +133,14 @@ impl Script {
         self
     }
 
+    /// Adds a call that may fail.
+    pub fn tries(self, number: i64, arguments: &[&dyn Display]) -> Self {
+        let at = self.0.len() + usize::from(!self.0.is_empty());
+        let mut script = self.then(number, arguments);
+        script.0[at].insert(0, '?');
+        script
+    }
+
     /// The scene that it is the attack of.
     pub fn scene(self) -> Scene {
         Scene {

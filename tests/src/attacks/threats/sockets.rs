@@ -12,18 +12,18 @@ use super::scene::{RING, Scene, Script, Stage, bytes, does, fresh, string};
 use super::{Row, both};
 use crate::support::raw::call;
 
-const STREAM: i32 = libc::SOCK_STREAM;
-const DATAGRAM: i32 = libc::SOCK_DGRAM;
+pub(super) const STREAM: i32 = libc::SOCK_STREAM;
+pub(super) const DATAGRAM: i32 = libc::SOCK_DGRAM;
 const SEQUENCED: i32 = libc::SOCK_SEQPACKET;
 /// `MSG_FASTOPEN`.
 const FAST_OPEN: i32 = 0x2000_0000;
 const RING_CONNECT: u8 = 16;
 /// Protocols of stream sockets.
-const TCP: i32 = 0;
-const MPTCP: i32 = 262;
+pub(super) const TCP: i32 = 0;
+pub(super) const MPTCP: i32 = 262;
 
 /// An address as `connect` takes it; a name that begins with `@` is an abstract one.
-fn unix(name: &str) -> Vec<u8> {
+pub(super) fn unix(name: &str) -> Vec<u8> {
     let mut address = (libc::AF_UNIX as u16).to_le_bytes().to_vec();
     if let Some(name) = name.strip_prefix('@') {
         address.push(0);
@@ -35,7 +35,7 @@ fn unix(name: &str) -> Vec<u8> {
     address
 }
 
-fn inet(address: [u8; 4], port: u16) -> Vec<u8> {
+pub(super) fn inet(address: [u8; 4], port: u16) -> Vec<u8> {
     let mut bytes = (libc::AF_INET as u16).to_le_bytes().to_vec();
     bytes.extend(port.to_be_bytes());
     bytes.extend(address);
@@ -43,7 +43,7 @@ fn inet(address: [u8; 4], port: u16) -> Vec<u8> {
     bytes
 }
 
-fn inet6(address: std::net::Ipv6Addr, port: u16) -> Vec<u8> {
+pub(super) fn inet6(address: std::net::Ipv6Addr, port: u16) -> Vec<u8> {
     let mut bytes = (libc::AF_INET6 as u16).to_le_bytes().to_vec();
     bytes.extend(port.to_be_bytes());
     bytes.extend([0; 4]);
@@ -57,15 +57,29 @@ fn family(address: &[u8]) -> i32 {
 }
 
 /// A socket of the test's that waits at an address.
-struct Waiting {
+pub(super) struct Waiting {
     socket: OwnedFd,
     kind: i32,
 }
 
 impl Waiting {
-    fn at(address: &[u8], kind: i32) -> anyhow::Result<Self> {
+    pub(super) fn at(address: &[u8], kind: i32) -> anyhow::Result<Self> {
+        Self::with(address, kind, 0, libc::SO_REUSEADDR)
+    }
+
+    /// One of a protocol, with an option of sockets set.
+    pub(super) fn with(
+        address: &[u8],
+        kind: i32,
+        protocol: i32,
+        option: i32,
+    ) -> anyhow::Result<Self> {
         let flags = libc::SOCK_NONBLOCK | libc::SOCK_CLOEXEC;
-        let words = [family(address) as usize, (kind | flags) as usize, 0];
+        let words = [
+            family(address) as usize,
+            (kind | flags) as usize,
+            protocol as usize,
+        ];
         let descriptor = call(libc::SYS_socket, &words)?;
         // SAFETY: the kernel has just given it to us.
         let socket = unsafe { OwnedFd::from_raw_fd(descriptor as i32) };
@@ -73,23 +87,23 @@ impl Waiting {
         let words = [
             descriptor,
             libc::SOL_SOCKET as usize,
-            libc::SO_REUSEADDR as usize,
+            option as usize,
             (&raw const one) as usize,
             4,
         ];
         call(libc::SYS_setsockopt, &words)?;
         let words = [descriptor, address.as_ptr() as usize, address.len()];
         call(libc::SYS_bind, &words)?;
-        if kind != DATAGRAM {
-            call(libc::SYS_listen, &[descriptor, 8])?;
+        if !matches!(kind, DATAGRAM | libc::SOCK_RAW) {
+            call(libc::SYS_listen, &[descriptor, 64])?;
         }
         Ok(Self { socket, kind })
     }
 
     /// Whether somebody has come.
-    fn was_met(&self) -> bool {
+    pub(super) fn was_met(&self) -> bool {
         let descriptor = self.socket.as_raw_fd() as usize;
-        if self.kind == DATAGRAM {
+        if matches!(self.kind, DATAGRAM | libc::SOCK_RAW) {
             let mut byte = [0_u8; 8];
             let words = [descriptor, byte.as_mut_ptr() as usize, 8, 0, 0, 0];
             return call(libc::SYS_recvfrom, &words).is_ok();
@@ -103,18 +117,18 @@ impl Waiting {
 }
 
 /// A script that connects.
-fn connect(address: &[u8], kind: i32, protocol: i32) -> Script {
+pub(super) fn connect(address: &[u8], kind: i32, protocol: i32) -> Script {
     does(libc::SYS_socket, &[&family(address), &kind, &protocol])
         .then(libc::SYS_connect, &[&"$1", &bytes(address), &address.len()])
 }
 
 /// An attack on whoever waits at an address.
-fn meets(waiting: Waiting, script: Script) -> Scene {
+pub(super) fn meets(waiting: Waiting, script: Script) -> Scene {
     script.scene().shows(move || waiting.was_met())
 }
 
 /// A Unix socket at its usual place, open to everybody.
-fn at_path(path: &str, kind: i32) -> anyhow::Result<Waiting> {
+pub(super) fn at_path(path: &str, kind: i32) -> anyhow::Result<Waiting> {
     let parent = Path::new(path).parent().unwrap_or(Path::new("/"));
     fs::create_dir_all(parent)?;
     let _ = fs::remove_file(path);
@@ -141,18 +155,19 @@ fn port(number: u16) -> anyhow::Result<Scene> {
     ))
 }
 
-fn fresh_port() -> u16 {
+pub(super) fn fresh_port() -> u16 {
     20_000 + fresh() as u16
 }
 
 /// The address of an interface other than the loopback one, as a server is reached from outside.
 const OWN: [u8; 4] = [192, 0, 2, 1];
 
-fn give_own_address() -> anyhow::Result<()> {
+/// Gives this machine an address.
+pub(super) fn give_address(interface: &[u8; 4], address: [u8; 4]) -> anyhow::Result<()> {
     const SIOCSIFADDR: usize = 0x8916;
     let mut request = [0_u8; 40];
-    request[..4].copy_from_slice(b"lo:1");
-    request[16..32].copy_from_slice(&inet(OWN, 0));
+    request[..4].copy_from_slice(interface);
+    request[16..32].copy_from_slice(&inet(address, 0));
     let socket = call(libc::SYS_socket, &[2, 2, 0])?;
     let words = [socket, SIOCSIFADDR, request.as_ptr() as usize];
     let result = call(libc::SYS_ioctl, &words);
@@ -167,7 +182,7 @@ fn own_path(stage: &Stage<'_>) -> anyhow::Result<String> {
 }
 
 /// A listener and a connection to it, both of the session.
-fn own(address: &[u8], kind: i32) -> Scene {
+pub(super) fn own(address: &[u8], kind: i32) -> Scene {
     let (there, length) = (bytes(address), address.len());
     let family = family(address);
     let script = does(libc::SYS_socket, &[&family, &kind, &0])
@@ -188,7 +203,7 @@ fn own(address: &[u8], kind: i32) -> Scene {
 }
 
 /// A message without a connection.
-fn datagram(address: &[u8]) -> Script {
+pub(super) fn datagram(address: &[u8]) -> Script {
     does(libc::SYS_socket, &[&family(address), &DATAGRAM, &0]).then(
         libc::SYS_sendto,
         &[&"$1", &string("x"), &1, &0, &bytes(address), &address.len()],
@@ -269,7 +284,7 @@ pub const ROWS: &[Row] = &[
         Ok(meets(waiting, connect(&address, STREAM, TCP)))
     }),
     both("J8", "TCP to the machine's own address", |_| {
-        give_own_address()?;
+        give_address(b"lo:1", OWN)?;
         let number = fresh_port();
         let waiting = Waiting::at(&inet([0; 4], number), STREAM)?;
         Ok(meets(waiting, connect(&inet(OWN, number), STREAM, TCP)))
