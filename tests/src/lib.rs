@@ -21,5 +21,6 @@ mod refusals;
 pub mod registry;
 mod reload;
 mod support;
+mod workloads;
 
 pub use attacks::threats::rows as threats;
