@@ -12,6 +12,7 @@ mod canary;
 mod cli;
 pub mod context;
 mod events;
+mod incidents;
 pub mod init;
 mod lifecycle;
 mod limits;

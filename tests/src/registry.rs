@@ -85,6 +85,7 @@ pub fn all() -> impl Iterator<Item = &'static Test> {
         crate::cli::TESTS,
         crate::refusals::TESTS,
         crate::workloads::TESTS,
+        crate::incidents::TESTS,
     ]
     .into_iter()
     .flatten()
