@@ -26,7 +26,7 @@ pub const PLACE: &str = "/opt/guard-tests";
 const COMMON: &str = include_str!("common.sh");
 
 /// The longest that a script may take.
-const LONGEST: Duration = Duration::from_secs(150);
+const LONGEST: Duration = Duration::from_secs(220);
 
 /// Who runs a script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
