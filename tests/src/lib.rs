@@ -12,6 +12,7 @@ mod canary;
 mod cli;
 pub mod context;
 mod events;
+mod incidents;
 pub mod init;
 mod lifecycle;
 mod limits;
@@ -21,5 +22,6 @@ mod refusals;
 pub mod registry;
 mod reload;
 mod support;
+mod workloads;
 
 pub use attacks::threats::rows as threats;

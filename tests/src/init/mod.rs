@@ -16,6 +16,7 @@ pub mod watch;
 use nix::sys::reboot::{RebootMode, reboot};
 
 pub use job::{Job, Mode};
+pub use process::PATH;
 pub use report::Report;
 pub use tests::{SKIPPED, WHY};
 

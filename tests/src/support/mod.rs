@@ -5,4 +5,6 @@ pub mod cases;
 pub mod guard;
 pub mod process;
 pub mod raw;
+pub mod scripts;
+pub mod tree;
 pub mod victim;

@@ -36,10 +36,17 @@ const PACKAGES: &[&str] = &[
     "gcc",
     "libc6-dev",
     "make",
+    "cmake",
+    "python3-venv", // with pip's and setuptools' wheels, which a venv is filled from offline
+    "nodejs",       // without npm, which brings hundreds of packages
     "tmux",
     "sqlite3",
+    "rsync",
+    "vim-tiny",   // how a real editor saves
+    "bubblewrap", // a container of one's own
+    "stress-ng",
     "busybox",
-    // What they take down.
+    // What they take down, and what a project has of its own.
     "postgresql",
     "redis-server",
     "nginx-light",

@@ -1,0 +1,281 @@
+//! Ordinary work: each piece is a script of real programs' that runs as an ordinary user and as
+//! root, without guard and in a session under the default policy. It has to end alike and leave the
+//! same files, and guard must have refused nothing. Scripts end at the first command that fails, so
+//! their status tells of each.
+
+use std::ops::Range;
+
+use anyhow::ensure;
+use serde_json::Value;
+
+use crate::context::Context;
+use crate::registry::{Kernels, Test, full};
+use crate::support::cases::Cases;
+use crate::support::guard::Server;
+use crate::support::scripts::{self, User};
+use crate::support::tree;
+
+/// The tests of this folder.
+pub const TESTS: &[Test] = &[
+    full("workloads::git", |context| all(context, &[GIT])),
+    full("workloads::builds", |context| all(context, &[C, CMAKE])),
+    full("workloads::python", |context| all(context, &[PYTHON])),
+    Test {
+        // As long as all others together; nothing in it depends on the kernel.
+        kernels: Kernels::Only(6, 12),
+        ..full("workloads::pip", |context| all(context, &[VENV]))
+    },
+    full("workloads::servers", |context| {
+        all(context, &[SERVERS, NODE])
+    }),
+    full("workloads::databases", |context| {
+        all(context, &[DATABASES, POSTGRESQL])
+    }),
+    full("workloads::terminals", |context| all(context, &[TERMINALS])),
+    full("workloads::files", |context| {
+        all(context, &[EDITORS, ARCHIVES, TEMPORARY, PROJECT])
+    }),
+    full("workloads::shell", |context| {
+        all(context, &[SHELL])?;
+        output_to_a_file()
+    }),
+    full("workloads::namespaces", |context| {
+        all(context, &[NAMESPACES])
+    }),
+    full("workloads::stress", |context| all(context, &[STRESS])),
+];
+
+/// One piece of work.
+struct Workload {
+    name: &'static str,
+    /// Run by the user before the session, outside of it.
+    before: &'static str,
+    /// The work.
+    script: &'static str,
+    users: &'static [User],
+    /// Parts of names of files whose content differs from run to run.
+    unlike: &'static [&'static str],
+    /// What programs are rightly refused, and go on without: the operation, the program, and how,
+    /// where that is told.
+    right: &'static [(&'static str, &'static str, Option<&'static str>)],
+}
+
+/// What root's programs look for in every process that there is. Where a look is refused, kernels
+/// from 6.14 on ask for capabilities that would allow it all the same.
+const LOOKS: &[(&str, &str, Option<&str>)] = &[
+    ("inspect", "ps", None),
+    ("machine", "ps", None),
+    ("inspect", "lsof", None),
+    ("machine", "lsof", None),
+    ("inspect", "fuser", None),
+    ("machine", "fuser", None),
+];
+
+const BOTH: &[User] = &[User::Agent, User::Root];
+
+const fn workload(name: &'static str, script: &'static str) -> Workload {
+    Workload {
+        name,
+        before: "",
+        script,
+        users: BOTH,
+        unlike: &[],
+        right: &[],
+    }
+}
+
+const GIT: Workload = Workload {
+    before: "git init -q --bare -b main ~/upstream.git && git clone -q ~/upstream.git first 2> /dev/null && cd first
+        echo hello > README && git add . && git commit -q -m first && git push -q origin main && cd .. && rm -rf first",
+    // It holds the files' times.
+    unlike: &[".git/index"],
+    // A clone of a repository on the same disk tries to link its files first, and copies them when
+    // that is refused, as it is: they could be written by the link.
+    right: &[("overwrite", "git", Some("link"))],
+    ..workload("git", include_str!("git.sh"))
+};
+const C: Workload = workload("c", include_str!("c.sh"));
+// Heavy for an emulated machine; what root does otherwise, the other build shows.
+const CMAKE: Workload = Workload {
+    users: &[User::Agent],
+    ..workload("cmake", include_str!("cmake.sh"))
+};
+const PYTHON: Workload = Workload {
+    // Compiled files hold the sources' times.
+    unlike: &[".pyc"],
+    ..workload("python", include_str!("python.sh"))
+};
+const VENV: Workload = Workload {
+    users: &[User::Agent],
+    ..workload("venv", include_str!("venv.sh"))
+};
+const SERVERS: Workload = Workload {
+    right: LOOKS,
+    ..workload("servers", include_str!("servers.sh"))
+};
+const NODE: Workload = workload("node", include_str!("node.sh"));
+const DATABASES: Workload = Workload {
+    // It counts its writes.
+    unlike: &["copy.db"],
+    ..workload("databases", include_str!("databases.sh"))
+};
+const POSTGRESQL: Workload = Workload {
+    // A dump has a random word in it.
+    unlike: &["dump.sql"],
+    // PostgreSQL does not run as root.
+    users: &[User::Agent],
+    ..workload("postgresql", include_str!("postgresql.sh"))
+};
+const TERMINALS: Workload = Workload {
+    unlike: &["typed"],
+    ..workload("terminals", include_str!("terminals.sh"))
+};
+const EDITORS: Workload = workload("editors", include_str!("editors.sh"));
+const ARCHIVES: Workload = workload("archives", include_str!("archives.sh"));
+const TEMPORARY: Workload = workload("temporary", include_str!("temporary.sh"));
+const PROJECT: Workload = workload("project", include_str!("project.sh"));
+const SHELL: Workload = Workload {
+    right: LOOKS,
+    ..workload("shell", include_str!("shell.sh"))
+};
+const NAMESPACES: Workload = workload("namespaces", include_str!("namespaces.sh"));
+const STRESS: Workload = Workload {
+    // Root's sets the kernel up for it, and that is the machine's.
+    users: &[User::Agent],
+    ..workload("stress", include_str!("stress.sh"))
+};
+
+fn all(context: &Context, workloads: &[Workload]) -> anyhow::Result<()> {
+    let _server = Server::start()?;
+    let mut cases = Cases::default();
+    for workload in workloads {
+        for user in workload.users {
+            cases.run(format!("{}, {}", workload.name, user.name()), || {
+                let compare = context.boot.is_thorough();
+                one(workload, *user, compare)
+            });
+        }
+    }
+    cases.finish()
+}
+
+fn one(workload: &Workload, user: User, compare: bool) -> anyhow::Result<()> {
+    let session = format!("{}-{}", workload.name, user.name());
+    let before = scripts::install(&format!("{}-before", workload.name), workload.before)?;
+    let script = scripts::install(workload.name, workload.script)?;
+    let begin = || -> anyhow::Result<()> {
+        user.begin()?;
+        let ended = scripts::free(user, &before)?;
+        ensure!(
+            ended.status == 0,
+            "what comes before failed: {}",
+            ended.text
+        );
+        Ok(())
+    };
+    let mut expected = None;
+    if compare {
+        begin()?;
+        let free = scripts::free(user, &script)?;
+        ensure!(
+            free.status == 0,
+            "without guard it ended with {}: {}",
+            free.status,
+            free.text
+        );
+        println!(
+            "  {session}: {:.1} s without guard",
+            free.took.as_secs_f32()
+        );
+        expected = Some(tree::read(user.home(), workload.unlike)?);
+    }
+    begin()?;
+    let guarded = scripts::guarded(user, &session, &script)?;
+    let left = tree::read(user.home(), workload.unlike)?;
+    println!(
+        "  {session}: {:.1} s in a session",
+        guarded.took.as_secs_f32()
+    );
+    let refused: Vec<String> = scripts::refusals(&session)?
+        .into_iter()
+        .filter(|event| !is_right(workload, event))
+        .map(|event| told(&event))
+        .collect();
+    ensure!(
+        refused.is_empty() && guarded.status == 0,
+        "it ended with {}, {} refusals:\n    {}\n{}",
+        guarded.status,
+        refused.len(),
+        refused.join("\n    "),
+        guarded.text
+    );
+    let differences =
+        expected.map_or_else(Vec::new, |expected| tree::differences(&expected, &left));
+    ensure!(
+        differences.is_empty(),
+        "it left other files: {}",
+        differences.join(", ")
+    );
+    Ok(())
+}
+
+/// `guard run -- COMMAND > FILE`: the file is not the session's, and was opened for it.
+fn output_to_a_file() -> anyhow::Result<()> {
+    let _server = Server::start()?;
+    User::Agent.begin()?;
+    let script = scripts::install(
+        "output",
+        "cd /home/agent/work && guard run --user agent --name output --workspace . -- \\
+         sh -c 'echo one; echo two >&2; cat there; seq 3' > /home/agent/log 2> /home/agent/errors || true
+         cat /home/agent/log /home/agent/errors",
+    )?;
+    let ended = scripts::free(User::Root, &script)?;
+    let refused = scripts::refusals("output")?;
+    ensure!(
+        refused.is_empty() && ended.text == "one\nbefore\n1\n2\n3\ntwo\n",
+        "{refused:?} {}",
+        ended.text
+    );
+    Ok(())
+}
+
+/// Ports of the scripts' servers.
+const PORTS: Range<u64> = 8100..8200;
+
+/// Whether a refusal is as it should be, or is one in name only: nothing failed by it that would have
+/// worked without guard.
+fn is_right(workload: &Workload, event: &Value) -> bool {
+    let target = &event["target"];
+    // A connection to a port of this host where nobody listens yet.
+    let waits = event["operation"] == "connect"
+        && target["port"]
+            .as_u64()
+            .is_some_and(|port| PORTS.contains(&port));
+    // The kernel asks whether `/dev/stdout` may be made before it looks whether it is there, and
+    // does as it is told only when it is not.
+    let is_there = event["facility"] == "settings"
+        && target["path"]
+            .as_str()
+            .is_some_and(|path| path.starts_with("/proc/") && path.contains("/fd/"));
+    waits
+        || is_there
+        || workload.right.iter().any(|(operation, comm, how)| {
+            event["operation"] == *operation
+                && event["actor"]["comm"] == *comm
+                && target["how"].as_str() == *how
+                && (*operation == "overwrite" || event["actor"]["uid"] == 0)
+        })
+}
+
+/// A refusal on one line.
+fn told(event: &Value) -> String {
+    format!(
+        "{} {} of {} by {}, rule {}: {}",
+        event["operation"],
+        event["facility"],
+        event["target"],
+        event["actor"]["comm"],
+        event["rule"],
+        event["because"]
+    )
+}
