@@ -1,7 +1,6 @@
 //! Servers and sessions from start to end, accidents included.
 
 use std::thread;
-use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use nix::libc::{SIGKILL, SIGUSR1};
@@ -80,7 +79,7 @@ fn a_killed_server(_: &mut Context) -> anyhow::Result<()> {
     // It ends as it would have.
     ensure!(guarded.dismiss()? == 0, "its status");
     ensure!(user.dismiss()? == 0, "the other's status");
-    let gone = until(Duration::from_secs(15), || {
+    let gone = until(guard::PATIENCE, || {
         !guard::is_pinned() && process::state(servers[0] as i32).is_none()
     });
     ensure!(
