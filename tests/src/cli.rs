@@ -5,7 +5,6 @@ use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use nix::libc::{self, SIGTERM};
@@ -320,7 +319,7 @@ fn what_remains(_: &mut Context) -> anyhow::Result<()> {
             "setsid sleep 1000 >/dev/null 2>&1 & echo $!; sleep 0.2",
         )?;
         ran.ensure_status(0)?;
-        let gone = until(Duration::from_secs(8), || guard::session("killed").is_err());
+        let gone = until(guard::PATIENCE, || guard::session("killed").is_err());
         ensure!(gone, "{}", guard::session("killed")?);
         Ok(())
     });

@@ -73,7 +73,7 @@ impl Tail {
         loop {
             let line = self
                 .lines
-                .recv_timeout(Duration::from_secs(8))
+                .recv_timeout(guard::PATIENCE)
                 .with_context(|| format!("no such line among {seen:?}"))?;
             if wanted(&line) {
                 return Ok(line);
@@ -197,7 +197,7 @@ fn full_ring(_: &mut Context) -> anyhow::Result<()> {
             .filter_map(|event| event["count"].as_u64())
             .sum())
     };
-    let adds_up = until(Duration::from_secs(8), || {
+    let adds_up = until(guard::PATIENCE, || {
         matches!(
             (sum("signal", "WINCH"), sum("what", "records")),
             (Ok(shown), Ok(lost)) if shown + lost == ATTEMPTS
@@ -250,7 +250,7 @@ fn on_full_disk() -> anyhow::Result<()> {
     tail.wait_for(|line| line.contains("\"notice\"") && line.contains("No space left"))
         .context("it is said once")?;
     let mut unlogged = 0;
-    until(Duration::from_secs(8), || {
+    until(guard::PATIENCE, || {
         unlogged =
             guard::session("disk").map_or(0, |session| session["unlogged"].as_u64().unwrap_or(0));
         unlogged > 0

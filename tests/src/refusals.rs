@@ -4,7 +4,6 @@
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use nix::libc::{EOPNOTSUPP, SIGWINCH};
@@ -79,7 +78,7 @@ fn mistakes_start_nothing(_: &mut Context) -> anyhow::Result<()> {
     });
     cases.run("nothing was started", || {
         ensure!(!Path::new("/srv/started").exists(), "a command ran");
-        let left = until(Duration::from_secs(20), || !guard::is_pinned());
+        let left = until(guard::PATIENCE, || !guard::is_pinned());
         ensure!(left, "the programs are pinned, with no session");
         Ok(())
     });
@@ -170,7 +169,7 @@ fn too_many_sessions(_: &mut Context) -> anyhow::Result<()> {
         agents[agent].refused("kill", &[&victim.pid, &SIGWINCH])?;
     }
     drop(agents.pop());
-    let gone = until(Duration::from_secs(8), || {
+    let gone = until(guard::PATIENCE, || {
         guard::session(&format!("many-{}", LIMIT - 1)).is_err()
     });
     ensure!(gone, "the last one has not ended");
@@ -189,7 +188,7 @@ fn doctor_is_content(_: &mut Context) -> anyhow::Result<()> {
     let ran = guard::guard(&["doctor", "--json"])?;
     let report: serde_json::Value = serde_json::from_str(ran.ensure_status(0)?.out.trim())?;
     ensure!(report["well"] == true, "{report}");
-    let left = until(Duration::from_secs(20), || !guard::is_pinned());
+    let left = until(guard::PATIENCE, || !guard::is_pinned());
     ensure!(left, "the programs stay after it");
     Ok(())
 }
@@ -226,7 +225,7 @@ fn refuses_to_start(context: &mut Context) -> anyhow::Result<()> {
             .stdin(Stdio::null())
             .spawn()?;
         let mut status = None;
-        let ended = until(Duration::from_secs(20), || {
+        let ended = until(guard::PATIENCE, || {
             status = child.try_wait().ok().flatten();
             status.is_some()
         });

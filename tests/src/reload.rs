@@ -26,7 +26,7 @@ pub const TESTS: &[Test] = &[
 ];
 
 /// How long an edit may take on an emulated machine. The times themselves are printed.
-const DEADLINE: Duration = Duration::from_secs(15);
+const DEADLINE: Duration = guard::PATIENCE;
 
 /// A policy with one rule, about one signal.
 fn one_rule(verb: &str) -> String {

@@ -162,7 +162,7 @@ pub fn events(session: &str) -> anyhow::Result<Vec<Value>> {
 pub fn wait_for_event(session: &str, wanted: impl Fn(&Value) -> bool) -> anyhow::Result<Value> {
     let mut found = None;
     let mut all = Ok(Vec::new());
-    until(Duration::from_secs(8), || {
+    until(PATIENCE, || {
         all = events(session);
         found = all
             .as_ref()

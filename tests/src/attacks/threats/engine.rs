@@ -171,7 +171,7 @@ pub const ROWS: &[Row] = &[
         };
         if !fs::exists("/run/guard/control.sock")? {
             let _ = fs::remove_dir_all(PINS);
-            let patience = std::time::Duration::from_secs(20);
+            let patience = crate::support::guard::PATIENCE;
             ensure!(
                 until(patience, || !attached()),
                 "programs of an earlier test are still there"

@@ -20,7 +20,7 @@ use crate::support::raw;
 use crate::support::victim::{self, Kind, Victim};
 
 /// How long an effect may take to show, on an emulated processor.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = crate::support::guard::PATIENCE;
 
 /// How long one that was refused is given to show all the same.
 const SETTLE: Duration = Duration::from_millis(10);
