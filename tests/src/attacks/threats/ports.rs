@@ -1,19 +1,20 @@
 //! Whose own a server is: what a session listens on may not open what others listen on, and what
 //! is its own it reaches, however it came to its port (J8, J17).
 
+use std::fs;
+use std::os::unix::fs::chown;
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use nix::libc;
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 
-use super::scene::{NAMESPACES, PAUSE, Scene, Script, bytes, does, fresh, string, words32};
+use super::scene::{NAMESPACES, Scene, Script, Stage, bytes, does, fresh, string, words32};
 use super::sockets::{DATAGRAM, MPTCP, STREAM, TCP, Waiting, fresh_port, inet, inet6, meets, unix};
 use super::{Row, both, root, user};
 
 const LOOPBACK: [u8; 4] = [127, 0, 0, 1];
 const ANY: [u8; 4] = [0; 4];
-/// How long a script gives the test to do something, in milliseconds.
-const TURN: i32 = 600;
 
 /// A script that makes a socket which shares its port.
 fn sharing(script: Script, step: usize, address: &[u8]) -> Script {
@@ -69,21 +70,50 @@ fn then_connect(script: Script, step: usize, address: &[u8], protocol: i32) -> S
         )
 }
 
-/// Somebody outside who begins to listen while the script waits, and an attack on that.
-fn later(make: impl FnOnce() -> anyhow::Result<Waiting> + Send + 'static, script: Script) -> Scene {
-    let place = Arc::new(Mutex::new(None));
-    let there = Arc::clone(&place);
-    std::thread::spawn(move || {
-        std::thread::sleep(Duration::from_millis(TURN as u64 / 3));
-        if let (Ok(waiting), Ok(mut place)) = (make(), there.lock()) {
-            *place = Some(waiting);
-        }
-    });
-    script.scene().shows(move || {
-        place
-            .lock()
-            .is_ok_and(|place| place.as_ref().is_some_and(Waiting::was_met))
-    })
+/// Where a script waits for the test to do something: a pipe with a name, by which each sees that
+/// the other is there.
+struct Turn(String);
+
+impl Turn {
+    fn new(stage: &Stage<'_>) -> anyhow::Result<Self> {
+        let path = format!("{}/turn", stage.directory()?);
+        mkfifo(path.as_str(), Mode::S_IRWXU)?;
+        chown(&path, Some(stage.uid), Some(stage.uid))?;
+        Ok(Self(path))
+    }
+
+    /// Adds the waiting, two steps of which this is the first.
+    fn wait(&self, script: Script, step: usize) -> Script {
+        script
+            .then(
+                libc::SYS_openat,
+                &[&libc::AT_FDCWD, &string(&self.0), &libc::O_RDONLY],
+            )
+            .then(libc::SYS_read, &[&format!("${step}"), &bytes(&[0; 8]), &8])
+    }
+
+    /// Somebody outside who begins to listen while the script waits, and an attack on that.
+    fn meets(
+        self,
+        make: impl FnOnce() -> anyhow::Result<Waiting> + Send + 'static,
+        script: Script,
+    ) -> Scene {
+        let place = Arc::new(Mutex::new(None));
+        let there = Arc::clone(&place);
+        std::thread::spawn(move || {
+            // Opened once the script opens it, closed when all is ready.
+            let gate = fs::OpenOptions::new().write(true).open(&self.0);
+            if let (Ok(waiting), Ok(mut place)) = (make(), there.lock()) {
+                *place = Some(waiting);
+            }
+            drop(gate);
+        });
+        script.scene().shows(move || {
+            place
+                .lock()
+                .is_ok_and(|place| place.as_ref().is_some_and(Waiting::was_met))
+        })
+    }
 }
 
 fn shared(address: [u8; 4], port: u16) -> anyhow::Result<Waiting> {
@@ -131,7 +161,8 @@ pub const ROWS: &[Row] = &[
             Ok(meets(waiting, script))
         },
     ),
-    both("J8", "by listening in vain on its port", |_| {
+    both("J8", "by listening in vain on its port", |s| {
+        let turn = Turn::new(s)?;
         let port = fresh_port();
         let there = inet(LOOPBACK, port);
         let one = words32(&[1]);
@@ -140,14 +171,10 @@ pub const ROWS: &[Row] = &[
                 libc::SYS_setsockopt,
                 &[&"$1", &libc::SOL_SOCKET, &libc::SO_REUSEADDR, &one, &4],
             )
-            .tries(libc::SYS_bind, &[&"$1", &bytes(&there), &16])
-            .then(PAUSE, &[&TURN])
-            .tries(libc::SYS_listen, &[&"$1", &8]);
-        let script = then_connect(script, 6, &there, TCP);
-        Ok(later(
-            move || Waiting::at(&inet(LOOPBACK, port), STREAM),
-            script,
-        ))
+            .then(libc::SYS_bind, &[&"$1", &bytes(&there), &16]);
+        let script = turn.wait(script, 4).tries(libc::SYS_listen, &[&"$1", &8]);
+        let script = then_connect(script, 7, &there, TCP);
+        Ok(turn.meets(move || Waiting::at(&inet(LOOPBACK, port), STREAM), script))
     }),
     both("J8", "by listening for one interface on its port", |_| {
         let port = fresh_port();
@@ -183,14 +210,13 @@ pub const ROWS: &[Row] = &[
         let script = sharing(Script::default(), 1, &inet(ANY, port));
         Ok(meets(waiting, then_connect(script, 5, &there, TCP)))
     }),
-    root("J8", "by having shared its port", |_| {
+    root("J8", "by having shared its port", |s| {
+        let turn = Turn::new(s)?;
         let port = fresh_port();
         let there = inet(LOOPBACK, port);
-        let script = sharing(Script::default(), 1, &there).then(PAUSE, &[&TURN]);
-        Ok(later(
-            move || shared(LOOPBACK, port),
-            connections(script, 6, &there),
-        ))
+        let script = turn.wait(sharing(Script::default(), 1, &there), 5);
+        let script = connections(script, 7, &there);
+        Ok(turn.meets(move || shared(LOOPBACK, port), script))
     }),
     both("J8", "a server of its own of several paths", |_| {
         let there = inet(LOOPBACK, fresh_port());
@@ -241,12 +267,13 @@ pub const ROWS: &[Row] = &[
         Ok(then_connect(script, 6, &there, TCP).scene())
     })
     .twin(),
-    both("J8", "a server of its own beside another's", |_| {
+    both("J8", "a server of its own beside another's", |s| {
+        let turn = Turn::new(s)?;
         let port = fresh_port();
         let there = inet(LOOPBACK, port);
-        let script = listening(&there, TCP).then(PAUSE, &[&TURN]);
-        let script = then_connect(script, 5, &there, TCP);
-        let scene = later(
+        let script = turn.wait(listening(&there, TCP), 4);
+        let script = then_connect(script, 6, &there, TCP);
+        let scene = turn.meets(
             move || Waiting::at(&inet([127, 0, 0, 2], port), STREAM),
             script,
         );
