@@ -19,12 +19,13 @@ use guard_ebpf::operation::{Operation, Reason};
 use guard_ebpf::policy::{Policy, Selector};
 use guard_ebpf::record::Kind;
 
-use crate::access::{Arguments, Message, Sock, Socket, Task, mapped, unmapped, untyped};
+use crate::access::{Arguments, Dentry, Message, Sock, Socket, Task, mapped, unmapped, untyped};
 use crate::file;
 use crate::identity::session_of;
 use crate::judge::{self, Act, Outcome};
 use crate::listen;
 use crate::maps::{ADDRESSES, SOCKETS};
+use crate::own::{self, Own};
 use crate::report::{self, Peer};
 use crate::walk;
 
@@ -37,6 +38,8 @@ const AF_INET: u16 = 2;
 const AF_INET6: u16 = 10;
 const AF_NETLINK: u16 = 16;
 const AF_PACKET: u16 = 17;
+/// The type of a socket's file.
+const S_IFSOCK: u16 = 0o140_000;
 const SOCK_STREAM: u16 = 1;
 const SOCK_DGRAM: u16 = 2;
 
@@ -204,6 +207,37 @@ fn judge_unix(session: u32, kind: u16, other: Sock) -> i32 {
             )
         }
     };
+    settle(act, outcome, policy.id, &peer)
+}
+
+/// Judges the moving of a socket's file: rules find a Unix socket by where its file is now, so
+/// that one that may not be connected to may not be taken to where a rule lets it be. Returns 0 for
+/// all other files.
+///
+/// Not its name when it was bound, which the kernel keeps too: that is relative to a directory, a
+/// root and symbolic links that are gone, and some services (haproxy) bind to another name and
+/// rename the file into place.
+#[inline(never)]
+pub fn judge_move(session: u32, from: Dentry) -> i32 {
+    let Some(inode) = from.inode() else {
+        return 0;
+    };
+    if inode.kind() != S_IFSOCK || own::of(inode, session) == Own::Made {
+        return 0;
+    }
+    let peer = Peer {
+        family: AF_UNIX,
+        kind: 0,
+        port: 0,
+        address: [0; 2],
+        file: Some(from),
+        name: 0,
+    };
+    let act = Act::new(session, Operation::Connect);
+    let Some((policy, slot)) = judge::policy_of(session) else {
+        return settle(act, Outcome::deny(Reason::Error), 0, &peer);
+    };
+    let outcome = file::decide(policy, slot, act, false, from);
     settle(act, outcome, policy.id, &peer)
 }
 

@@ -16,6 +16,7 @@ use guard_ebpf::operation::Operation;
 use guard_ebpf::record::FLAG_RENAME;
 
 use crate::access::{Arguments, Dentry, Inode, Task};
+use crate::connect;
 use crate::file;
 use crate::identity::session_of;
 use crate::judge::Act;
@@ -69,6 +70,10 @@ pub fn inode_rename(context: LsmContext) -> i32 {
 #[inline(never)]
 fn judge_renaming(arguments: Arguments, session: u32) -> i32 {
     let old = Dentry::from_argument(arguments.get(0));
+    let moved = connect::judge_move(session, old);
+    if moved != 0 {
+        return moved;
+    }
     let away = file::existing(delete(session, FLAG_RENAME), old);
     if away != 0 {
         return away;

@@ -223,6 +223,29 @@ pub const ROWS: &[Row] = &[
         service("/run/dbus/system_bus_socket")
     }),
     both("J22", "the user's D-Bus", |_| service("/run/user/1000/bus")),
+    both(
+        "J22",
+        "the user's D-Bus under the name of an agent of keys",
+        |s| {
+            let there = format!("/run/user/{}/bus-{}", s.uid, fresh());
+            let agent = format!("/run/user/{}/ssh-agent-{}", s.uid, fresh());
+            let waiting = at_path(&there, STREAM)?;
+            for path in [
+                Path::new(&there),
+                Path::new(&there).parent().unwrap_or(Path::new("/")),
+            ] {
+                chown(path, Some(s.uid), Some(s.uid))?;
+            }
+            let address = unix(&agent);
+            let script = does(libc::SYS_rename, &[&string(&there), &string(&agent)])
+                .then(libc::SYS_socket, &[&1, &STREAM, &0])
+                .then(
+                    libc::SYS_connect,
+                    &[&"$2", &bytes(&address), &address.len()],
+                );
+            Ok(meets(waiting, script))
+        },
+    ),
     both("J6", "libvirt", |_| service("/run/libvirt/libvirt-sock")),
     both("J7", "a virtual machine's monitor", |_| {
         service("/srv/victim/machine.qmp")
@@ -350,6 +373,25 @@ pub const ROWS: &[Row] = &[
     both("J17", "messages to its own", |s| {
         Ok(own(&unix(&own_path(s)?), DATAGRAM))
     })
+    .twin(),
+    both(
+        "J8",
+        "a Unix socket of its own that is moved into place",
+        |s| {
+            let (first, then) = (own_path(s)?, own_path(s)?);
+            let (at_first, address) = (unix(&first), unix(&then));
+            Ok(does(libc::SYS_socket, &[&1, &STREAM, &0])
+                .then(libc::SYS_bind, &[&"$1", &bytes(&at_first), &at_first.len()])
+                .then(libc::SYS_listen, &[&"$1", &8])
+                .then(libc::SYS_rename, &[&string(&first), &string(&then)])
+                .then(libc::SYS_socket, &[&1, &STREAM, &0])
+                .then(
+                    libc::SYS_connect,
+                    &[&"$5", &bytes(&address), &address.len()],
+                )
+                .scene())
+        },
+    )
     .twin(),
     both("J2", "an abstract socket of its own", |_| {
         Ok(own(&unix(&format!("@own-{}", fresh())), STREAM))
