@@ -2,17 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 
 use crate::context::Context;
-use crate::support::cases::Cases;
+use crate::support::cases::{Cases, until};
 use crate::support::guard::Server;
 use crate::support::process;
 use crate::support::scripts::{self, User};
 
 /// Where the scene says which process is what.
 const VICTIMS: &str = "/run/guard-tests/victims";
+
+/// How long a process may take to go.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A row: its number, what its command takes down without guard, and as whom.
 const ROWS: &[(&str, &[&str], User)] = &[
@@ -65,7 +69,10 @@ pub fn all(context: &mut Context) -> anyhow::Result<()> {
         let before = set(User::Root)?;
         cases.run(format!("{row}, without guard"), || {
             scripts::free_only(*user, &script, row)?;
-            let spared: Vec<_> = harmed.iter().filter(|name| lives(before[**name])).collect();
+            // Some take their time to go.
+            let spared = || harmed.iter().filter(|name| lives(before[**name]));
+            until(PATIENCE, || spared().next().is_none());
+            let spared: Vec<_> = spared().collect();
             ensure!(spared.is_empty(), "it did not take down {spared:?}");
             Ok(())
         });

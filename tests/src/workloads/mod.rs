@@ -53,6 +53,8 @@ struct Workload {
     /// The work.
     script: &'static str,
     users: &'static [User],
+    /// It takes an emulated machine long: root's run is made on one kernel, and is compared to none.
+    heavy: bool,
     /// Parts of names of files whose content differs from run to run.
     unlike: &'static [&'static str],
     /// What programs are rightly refused, and go on without: the operation, the program, and how,
@@ -79,6 +81,7 @@ const fn workload(name: &'static str, script: &'static str) -> Workload {
         before: "",
         script,
         users: BOTH,
+        heavy: false,
         unlike: &[],
         right: &[],
     }
@@ -87,6 +90,7 @@ const fn workload(name: &'static str, script: &'static str) -> Workload {
 const GIT: Workload = Workload {
     before: "git init -q --bare -b main ~/upstream.git && git clone -q ~/upstream.git first 2> /dev/null && cd first
         echo hello > README && git add . && git commit -q -m first && git push -q origin main && cd .. && rm -rf first",
+    heavy: true,
     // It holds the files' times.
     unlike: &[".git/index"],
     // A clone of a repository on the same disk tries to link its files first, and copies them when
@@ -110,10 +114,14 @@ const VENV: Workload = Workload {
     ..workload("venv", include_str!("venv.sh"))
 };
 const SERVERS: Workload = Workload {
+    heavy: true,
     right: LOOKS,
     ..workload("servers", include_str!("servers.sh"))
 };
-const NODE: Workload = workload("node", include_str!("node.sh"));
+const NODE: Workload = Workload {
+    heavy: true,
+    ..workload("node", include_str!("node.sh"))
+};
 const DATABASES: Workload = Workload {
     // It counts its writes.
     unlike: &["copy.db"],
@@ -150,9 +158,13 @@ fn all(context: &Context, workloads: &[Workload]) -> anyhow::Result<()> {
     let mut cases = Cases::default();
     for workload in workloads {
         for user in workload.users {
+            let thorough = context.boot.is_thorough();
+            let heavy = workload.heavy && *user == User::Root;
+            if heavy && !thorough {
+                continue;
+            }
             cases.run(format!("{}, {}", workload.name, user.name()), || {
-                let compare = context.boot.is_thorough();
-                one(workload, *user, compare)
+                one(workload, *user, thorough && !heavy)
             });
         }
     }
