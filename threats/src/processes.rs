@@ -48,7 +48,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["task_setscheduler", "task_setnice", "capable"],
         since: None,
         remains: "",
-        tests: &["threats::processes"],
+        tests: &["threats::processes", "threats::files"],
         untested: "",
     },
     Threat {
@@ -249,7 +249,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["file_lock", "file_fcntl"],
         since: None,
         remains: "",
-        tests: &["threats::processes"],
+        tests: &["threats::processes", "threats::files"],
         untested: "",
     },
     Threat {

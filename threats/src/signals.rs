@@ -277,7 +277,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["file_open", "file_permission"],
         since: None,
         remains: "a BREAK on a serial console is as good; consoles are devices that a session can't open",
-        tests: &["threats::machine"],
+        tests: &["threats::machine", "threats::files"],
         untested: "",
     },
     Threat {

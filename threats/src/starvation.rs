@@ -36,7 +36,7 @@ pub const THREATS: &[Threat] = &[
         programs: &["file_open", "file_permission", "capable"],
         since: None,
         remains: "",
-        tests: &["threats::processes"],
+        tests: &["threats::processes", "threats::files"],
         untested: "",
     },
     Threat {

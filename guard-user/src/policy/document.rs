@@ -127,6 +127,15 @@ pub(crate) struct SocketText {
     pub written: String,
 }
 
+impl Rule {
+    /// Whether it is about nothing but a repository outside the workspace, where there is none: most
+    /// workspaces hold theirs, or belong to none.
+    pub(crate) fn lacks_repository(&self) -> bool {
+        let lacks = |on: &On| matches!(on, On::Left(NoValue::NoRepository));
+        self.on.as_ref().is_some_and(|all| all.iter().all(lacks))
+    }
+}
+
 /// What a rule is on.
 #[derive(Clone, Debug)]
 pub(crate) enum On {

@@ -7,10 +7,10 @@ use super::builtin;
 use super::compile::compile;
 use super::compiled::{Compiled, RuleInfo};
 use super::diagnostics::{Diagnostic, Diagnostics, SourceText, Sources, did_you_mean_or};
-use super::document::{Document, Named, On, Rule};
+use super::document::{Document, Named, Rule};
 use super::environment::{Environment, Host};
 use super::presets::{PRESETS, find, is_preset_name};
-use super::reader::{NoValue, Reader};
+use super::reader::Reader;
 use super::ruleset::{Ruleset, RulesetRule};
 use super::scope::Scope;
 use super::tree;
@@ -363,10 +363,7 @@ impl Load<'_> {
             || on.as_ref().is_some_and(Vec::is_empty)
             || via.as_ref().is_some_and(Vec::is_empty);
         if nothing {
-            // Most workspaces hold their repository, or belong to none: nothing to speak of.
-            let left = |on: &On| matches!(on, On::Left(NoValue::NoRepository));
-            let is_about_repository = rule.on.as_ref().is_some_and(|all| all.iter().all(left));
-            if self.mistakes.is_empty() && !is_about_repository {
+            if self.mistakes.is_empty() && !rule.lacks_repository() {
                 let (file, line) = place;
                 self.notes.push(format!(
                     "the rule `{name}` ({file}:{line}) is left out: it is about the workspace, \

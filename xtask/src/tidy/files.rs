@@ -14,10 +14,7 @@ const LONGEST_TESTS: usize = 600;
 const TESTS: &str = "mod tests {";
 
 /// Files that are longer, and why they are about one thing all the same.
-const LONGER: &[(&str, &str)] = &[(
-    "guard-ebpf/src/access.rs",
-    "every read of kernel memory, and nothing else",
-)];
+const LONGER: &[(&str, &str)] = &[("threats/src/files.rs", "one table, a row like the other")];
 
 /// Words that mean unfinished. In two parts, so that this file has none of them.
 const UNFINISHED: &[&str] = &[
