@@ -246,6 +246,8 @@ fn the_engine_knows_the_session_s_terminal_and_the_host_s_addresses() {
         let child = std::process::Command::new("/bin/sleep")
             .arg("60")
             .stdin(slave)
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
             .spawn()
             .unwrap();
         let pidfd = crate::session::raw::pidfd_open(Pid::from_raw(child.id() as i32)).unwrap();
