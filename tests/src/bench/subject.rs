@@ -38,7 +38,8 @@ pub fn prepare() -> anyhow::Result<()> {
 pub fn wait_for_programs_to_go() -> anyhow::Result<()> {
     for _ in 0..600 {
         let symbols = fs::read_to_string("/proc/kallsyms")?;
-        if !symbols.lines().any(|line| line.contains(" bpf_prog_")) {
+        let is_program = |line: &str| line.contains(" bpf_prog_") && line.ends_with("[bpf]");
+        if !symbols.lines().any(is_program) {
             return Ok(());
         }
         std::thread::sleep(std::time::Duration::from_millis(100));
