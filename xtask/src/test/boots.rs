@@ -69,6 +69,10 @@ pub fn run(names: &[Name], guest: &Guest, arguments: &Arguments) -> anyhow::Resu
             });
         }
     }
+    // What takes longest first, so that nothing long is left when all else is done.
+    queue
+        .make_contiguous()
+        .sort_by_key(|work| work.root.is_none());
     if queue.is_empty() {
         println!("tests in virtual machines: none of these boots has one of such a name");
         return Ok(Tally::default());
