@@ -21,8 +21,9 @@ pub const TESTS: &[Test] = &[
     full("workloads::builds", |context| all(context, &[C, CMAKE])),
     full("workloads::python", |context| all(context, &[PYTHON])),
     Test {
-        // As long as all others together; nothing in it depends on the kernel.
-        kernels: Kernels::Only(6, 12),
+        // As long as all others together; nothing in it depends on the kernel, and it is not
+        // compared with a run without guard.
+        kernels: Kernels::Only(6, 1),
         ..full("workloads::pip", |context| all(context, &[VENV]))
     },
     full("workloads::servers", |context| {
