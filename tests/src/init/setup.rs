@@ -38,6 +38,9 @@ const LATER: &[Mount] = &[
     ("debugfs", "/sys/kernel/debug", ""),
 ];
 
+/// The kinds of the scratch disks, which are their names; each is mounted below `/mnt`.
+const SCRATCH: &[&str] = &["ext4", "btrfs", "xfs"];
+
 /// The directory of the files that the full image gets from the initramfs.
 const OVERLAY: &str = "/guard/overlay";
 
@@ -68,10 +71,17 @@ pub fn machine(job: &Job) -> anyhow::Result<()> {
     }
     fs::create_dir_all("/run/guard-tests")?;
     nix::unistd::sethostname("guest")?;
-    if let Some(disk) = disk("scratch")? {
-        fs::create_dir_all("/mnt/ext4")?;
-        mount_one(disk.to_str().unwrap_or_default(), "/mnt/ext4", "ext4", "")?;
-        fs::set_permissions("/mnt/ext4", fs::Permissions::from_mode(0o1777))?;
+    SCRATCH.iter().try_for_each(|kind| scratch(kind))
+}
+
+/// Mounts a scratch disk, where the machine has one and the kernel knows its file system.
+fn scratch(kind: &str) -> anyhow::Result<()> {
+    let known = fs::read_to_string("/proc/filesystems")?;
+    let is_known = known.lines().any(|line| line.trim() == kind);
+    if is_known && let Some(disk) = disk(kind)? {
+        let place = format!("/mnt/{kind}");
+        mount_one(disk.to_str().unwrap_or_default(), &place, kind, "")?;
+        fs::set_permissions(&place, fs::Permissions::from_mode(0o1777))?;
     }
     Ok(())
 }

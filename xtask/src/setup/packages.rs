@@ -25,6 +25,8 @@ const fn need(what: &'static str, package: &'static str) -> Need {
 pub const MACHINE: &[Need] = &[
     need("qemu-system-x86_64", "qemu-system-x86"),
     need("mke2fs", "e2fsprogs"),
+    need("mkfs.btrfs", "btrfs-progs"),
+    need("mkfs.xfs", "xfsprogs"),
     need("dpkg-deb", "dpkg"),
     need("xz", "xz-utils"),
     need(

@@ -1,4 +1,4 @@
-//! The scratch disk: an empty ext4 file system for tests that want one. Every boot gets it as new.
+//! The scratch disks: empty file systems of the kinds that tests want. Every boot gets them as new.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt as _;
@@ -9,29 +9,44 @@ use anyhow::Context as _;
 use crate::paths;
 use crate::shell;
 
-/// Its size; what is not used takes no room.
-const SIZE: &str = "256M";
+/// Their size in bytes; what is not used takes no room. XFS makes none of less than 300 MiB.
+const SIZE: u64 = 512 << 20;
 
-/// The disk, made when it is not there. Machines start side by side, so each caller makes it under
-/// a name of its own and renames it: nobody sees half a disk.
-pub fn ensure() -> anyhow::Result<PathBuf> {
-    let disk = paths::cache().join("scratch.ext4");
+/// A kind of file system, which is its disk's name too, and what makes one.
+pub const KINDS: [(&str, &[&str]); 3] = [
+    ("ext4", &["mke2fs", "-q", "-t", "ext4"]),
+    ("btrfs", &["mkfs.btrfs", "-q"]),
+    ("xfs", &["mkfs.xfs", "-q"]),
+];
+
+/// The disks with their kinds, made when they are not there.
+pub fn ensure() -> anyhow::Result<Vec<(&'static str, PathBuf)>> {
+    KINDS
+        .iter()
+        .map(|(kind, command)| Ok((*kind, disk(kind, command)?)))
+        .collect()
+}
+
+/// Machines start side by side, so each caller makes a disk under a name of its own and renames
+/// it: nobody sees half a disk.
+fn disk(kind: &str, command: &[&str]) -> anyhow::Result<PathBuf> {
+    let disk = paths::cache().join(format!("scratch.{kind}"));
     if !disk.exists() {
         let new = tempfile::Builder::new()
             .prefix("scratch.")
             // Whoever runs the virtual machine need not be who made its disk.
             .permissions(Permissions::from_mode(0o644))
             .tempfile_in(paths::cache())
-            .context("failed to make a file for the scratch disk")?;
+            .context("failed to make a file for a scratch disk")?;
+        new.as_file().set_len(SIZE)?;
         shell::quietly(
-            shell::command("mke2fs")
-                .args(["-q", "-t", "ext4"])
-                .arg(new.path())
-                .arg(SIZE),
+            shell::command(command[0])
+                .args(&command[1..])
+                .arg(new.path()),
         )
-        .context("failed to make the scratch disk")?;
+        .with_context(|| format!("failed to make the scratch disk of {kind}"))?;
         new.persist(&disk)
-            .context("failed to name the scratch disk")?;
+            .context("failed to name a scratch disk")?;
     }
     Ok(disk)
 }

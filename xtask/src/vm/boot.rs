@@ -161,10 +161,10 @@ pub fn prepare(
     let initrd = dir.join(format!("{file}.initrd"));
     archive.write(&initrd)?;
 
-    let mut disks = vec![Disk {
-        serial: "scratch",
-        file: scratch::ensure()?,
-    }];
+    let mut disks: Vec<_> = scratch::ensure()?
+        .into_iter()
+        .map(|(serial, file)| Disk { serial, file })
+        .collect();
     disks.extend(plan.root.clone().map(|file| Disk {
         serial: "root",
         file,

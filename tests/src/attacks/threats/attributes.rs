@@ -7,7 +7,7 @@ use std::os::unix::fs::MetadataExt as _;
 use nix::libc::{self, O_RDONLY};
 
 use super::scene::{Scene, Script, Stage, bytes, does, file, string, words32, words64};
-use super::{Row, both, root};
+use super::{ON_DISK, Row, both, root};
 use crate::support::raw::{self, call};
 
 /// `FS_IOC_…`
@@ -127,7 +127,7 @@ pub const ROWS: &[Row] = &[
             does(libc::SYS_ioctl, &[&file(O_RDONLY, path), &SETXATTR, &set])
         })
     })
-    .only_on("ext4"),
+    .on(ON_DISK),
     both("E15", "file_setattr", |s| {
         const FILE_SETATTR: i64 = 469;
         on_flags(s, |path| {
@@ -139,7 +139,7 @@ pub const ROWS: &[Row] = &[
         })
     })
     .from(6, 17)
-    .only_on("ext4"),
+    .on(ON_DISK),
     both("E16", "chmod", |s| {
         on_attributes(s, |path| does(libc::SYS_chmod, &[&string(path), &0]))
     }),
@@ -188,7 +188,7 @@ pub const ROWS: &[Row] = &[
     both("E17", "setxattr", |s| {
         on_attributes(s, |path| setxattr(path, "user.harm", b"x"))
     })
-    .only_on("ext4"),
+    .on(ON_DISK),
     both("E17", "removexattr", |s| {
         let path = s.file()?;
         set_attribute(&path, "user.kept", b"x")?;
@@ -200,7 +200,7 @@ pub const ROWS: &[Row] = &[
         .scene()
         .shows(move || look(&path) != before))
     })
-    .only_on("ext4"),
+    .on(ON_DISK),
     both("E17", "an access list", |s| {
         on_attributes(s, |path| setxattr(path, ACCESS_LIST, &access_list()))
     }),

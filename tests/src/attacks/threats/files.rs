@@ -243,15 +243,15 @@ pub const ROWS: &[Row] = &[
     both("E12", "a range of zeroes", |s| {
         on_content(s, |path| fallocate(path, ZERO, 0, 4096))
     })
-    .only_on("ext4"),
+    .on(&["ext4", "xfs"]),
     both("E12", "a range taken out", |s| {
         on_content(s, |path| fallocate(path, COLLAPSE, 0, 4096))
     })
-    .only_on("ext4"),
+    .on(&["ext4", "xfs"]),
     both("E12", "a range put in", |s| {
         on_content(s, |path| fallocate(path, INSERT, 0, 4096))
     })
-    .only_on("ext4"),
+    .on(&["ext4", "xfs"]),
     both("E12", "room behind the end", |s| {
         on_content(s, |path| fallocate(path, 0, 0, 65_536))
     }),
@@ -360,7 +360,7 @@ pub const ROWS: &[Row] = &[
         let path = "/etc/passwd";
         Ok(open(path, O_RDWR).scene())
     })
-    .only_on("tmpfs"),
+    .on(&["tmpfs"]),
     both("E29", "everything with a file of its own", |s| {
         let path = format!("{}/own", s.directory()?);
         let seen = path.clone();

@@ -21,6 +21,7 @@ mod protocols;
 pub mod scene;
 mod sockets;
 mod terminals;
+mod volumes;
 
 use std::path::Path;
 
@@ -60,8 +61,8 @@ enum Who {
 enum On {
     /// Where the group is.
     Everywhere,
-    /// Only on this file system.
-    Only(&'static str),
+    /// Only on file systems of these kinds.
+    Only(&'static [&'static str]),
 }
 
 /// One row.
@@ -134,9 +135,9 @@ impl Row {
         }
     }
 
-    const fn only_on(self, kind: &'static str) -> Self {
+    const fn on(self, kinds: &'static [&'static str]) -> Self {
         Self {
-            on: On::Only(kind),
+            on: On::Only(kinds),
             ..self
         }
     }
@@ -163,12 +164,12 @@ impl Row {
         };
         let on = match self.on {
             On::Everywhere => true,
-            On::Only(wanted) => wanted == kind,
+            On::Only(kinds) => kinds.contains(&kind),
         };
         who && on
             && boot.series >= self.from
             && boot.series < self.before
-            && (!self.modules || has_modules())
+            && (has_modules() || !(self.modules || OF_MODULES.contains(&kind)))
     }
 }
 
@@ -189,8 +190,19 @@ struct Group {
 /// Where most of the targets are.
 const HERE: &[(&str, &str)] = &[("tmpfs", "/srv")];
 
-/// Where files are: the root file system and a disk.
-const DISKS: &[(&str, &str)] = &[("tmpfs", "/srv"), ("ext4", "/mnt/ext4")];
+/// Where files are: the root file system and disks.
+const DISKS: &[(&str, &str)] = &[
+    ("tmpfs", "/srv"),
+    ("ext4", "/mnt/ext4"),
+    ("btrfs", "/mnt/btrfs"),
+    ("xfs", "/mnt/xfs"),
+];
+
+/// The kinds of file systems that are on disks, and have what disks' file systems have.
+const ON_DISK: &[&str] = &["ext4", "btrfs", "xfs"];
+
+/// Those of them that take a module of the kernel's.
+const OF_MODULES: &[&str] = &["btrfs", "xfs"];
 
 macro_rules! groups {
     ($($name:ident in $places:ident: $($file:ident)+;)*) => {
@@ -212,7 +224,7 @@ macro_rules! groups {
 groups! {
     processes in HERE: processes cgroups ipc;
     machine in HERE: machine devices places;
-    files in DISKS: files attributes pretences;
+    files in DISKS: files volumes attributes pretences;
     mounts in HERE: mounts;
     sockets in HERE: sockets ports protocols;
     terminals in HERE: terminals;

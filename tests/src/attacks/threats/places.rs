@@ -39,44 +39,44 @@ pub const ROWS: &[Row] = &[
     root("D14", "/etc/ld.so.preload", |s| {
         planted(s, "/etc/ld.so.preload")
     })
-    .only_on("tmpfs"),
-    root("H8", "a file for cron", |s| planted(s, "/etc/cron.d/harm")).only_on("tmpfs"),
+    .on(&["tmpfs"]),
+    root("H8", "a file for cron", |s| planted(s, "/etc/cron.d/harm")).on(&["tmpfs"]),
     root("H8", "a crontab", |s| {
         planted(s, "/var/spool/cron/crontabs/root")
     })
-    .only_on("tmpfs"),
+    .on(&["tmpfs"]),
     root("H8", "a unit of systemd", |s| {
         planted(s, "/etc/systemd/system/harm.service")
     })
-    .only_on("tmpfs"),
+    .on(&["tmpfs"]),
     root("E27", "a rule for cleaning up", |s| {
         planted(s, "/etc/tmpfiles.d/harm.conf")
     })
-    .only_on("tmpfs"),
+    .on(&["tmpfs"]),
     root("G15", "a file of the boot loader", |s| {
         planted(s, "/boot/harm.img")
     })
-    .only_on("tmpfs"),
+    .on(&["tmpfs"]),
     root("H12", "root's authorized_keys", |s| {
         planted(s, "/root/.ssh/authorized_keys")
     })
-    .only_on("tmpfs"),
+    .on(&["tmpfs"]),
     user("H12", "the user's authorized_keys", |s| {
         planted(s, "/home/agent/.ssh/authorized_keys")
     })
-    .only_on("tmpfs"),
+    .on(&["tmpfs"]),
     user("H12", "the user's .bashrc", |s| {
         planted(s, "/home/agent/.bashrc")
     })
-    .only_on("tmpfs"),
+    .on(&["tmpfs"]),
     user("H8", "a user's unit of systemd", |s| {
         planted(s, "/home/agent/.config/systemd/user/harm.service")
     })
-    .only_on("tmpfs"),
+    .on(&["tmpfs"]),
     user("H8", "what is started at log-in", |s| {
         planted(s, "/home/agent/.config/autostart/harm.desktop")
     })
-    .only_on("tmpfs"),
+    .on(&["tmpfs"]),
     root("E7", "a link where programs are started from", |s| {
         let path = "/etc/cron.d/link";
         prepare(s, path)?;
@@ -87,7 +87,7 @@ pub const ROWS: &[Row] = &[
                 let _ = fs::remove_file(path);
             }))
     })
-    .only_on("tmpfs"),
+    .on(&["tmpfs"]),
     root("E7", "a directory where configuration is", |s| {
         let path = "/etc/systemd/system/sshd.service.d";
         prepare(s, path)?;
@@ -98,7 +98,7 @@ pub const ROWS: &[Row] = &[
                 let _ = fs::remove_dir(path);
             }))
     })
-    .only_on("tmpfs"),
+    .on(&["tmpfs"]),
     root(
         "E7",
         "a file moved to where programs are started from",
@@ -114,5 +114,5 @@ pub const ROWS: &[Row] = &[
                 }))
         },
     )
-    .only_on("tmpfs"),
+    .on(&["tmpfs"]),
 ];

@@ -9,7 +9,7 @@ use nix::libc::{self, O_APPEND, O_CREAT, O_DIRECTORY, O_RDONLY, O_WRONLY};
 
 use super::scene::{NAMESPACES, Scene, Script, Stage, WHOLE, does, file, fresh, is_whole, open};
 use super::scene::{string, words32, words64};
-use super::{Row, both, root};
+use super::{ON_DISK, Row, both, root};
 
 /// Has the kernel drop what it knows of files: only what is on disk can be dropped.
 fn drop_caches() -> anyhow::Result<()> {
@@ -124,24 +124,24 @@ pub const ROWS: &[Row] = &[
         "open to read what is there as if it were made",
         |s| as_if_made(s, O_RDONLY),
     )
-    .only_on("ext4"),
+    .on(ON_DISK),
     both("E31", "append to what is there as if it were made", |s| {
         as_if_made(s, O_WRONLY | O_APPEND)
     })
-    .only_on("ext4"),
+    .on(ON_DISK),
     root("E32", "a directory moved onto the way to a place", |s| {
         on_the_way(s, |prepared, way| {
             does(libc::SYS_mkdir, &[&string(prepared), &0o755])
                 .then(libc::SYS_rename, &[&string(prepared), &string(way)])
         })
     })
-    .only_on("tmpfs"),
+    .on(&["tmpfs"]),
     root("E32", "a link on the way to a place", |s| {
         on_the_way(s, |prepared, way| {
             does(libc::SYS_symlink, &[&string(prepared), &string(way)])
         })
     })
-    .only_on("tmpfs"),
+    .on(&["tmpfs"]),
     root("E32", "a link to a link on the way to a place", |s| {
         on_the_way(s, |prepared, way| {
             does(libc::SYS_symlink, &[&string("/tmp"), &string(prepared)]).then(
@@ -150,21 +150,21 @@ pub const ROWS: &[Row] = &[
             )
         })
     })
-    .only_on("tmpfs"),
+    .on(&["tmpfs"]),
     root("E32", "a directory made there", |s| {
         on_the_way(s, |_, way| does(libc::SYS_mkdir, &[&string(way), &0o755]))
     })
-    .only_on("tmpfs")
+    .on(&["tmpfs"])
     .twin(),
     root("E33", "what others put into a directory of its own", |s| {
         in_own_directory(s)
     })
-    .only_on("tmpfs"),
+    .on(&["tmpfs"]),
     root("A23", "sysrq, as another user in a namespace", |_| {
         Ok(sysrq())
     })
-    .only_on("tmpfs"),
-    root("C3", "spared, as another user", |_| Ok(spared())).only_on("tmpfs"),
+    .on(&["tmpfs"]),
+    root("C3", "spared, as another user", |_| Ok(spared())).on(&["tmpfs"]),
     root("B4", "real-time priority by a limit", |_| {
         const RTPRIO: u32 = 14;
         let first = words32(&[1]);
@@ -175,19 +175,19 @@ pub const ROWS: &[Row] = &[
             )
         }))
     })
-    .only_on("tmpfs"),
+    .on(&["tmpfs"]),
     root("B4", "priority by a limit", |_| {
         const NICE: u32 = 13;
         Ok(by_limit(NICE, |script| {
             script.then(libc::SYS_setpriority, &[&0, &0, &-10])
         }))
     })
-    .only_on("tmpfs"),
+    .on(&["tmpfs"]),
     both("B4", "a limit of its own, lowered", |_| {
         const NOFILE: u32 = 7;
         Ok(by_limit(NOFILE, |script| script))
     })
-    .only_on("tmpfs")
+    .on(&["tmpfs"])
     .twin(),
     both("B20", "a delegation of a directory", |s| {
         const SET_DELEGATION: i32 = 1040;
@@ -203,6 +203,6 @@ pub const ROWS: &[Row] = &[
         )
         .scene())
     })
-    .only_on("tmpfs")
+    .on(&["tmpfs"])
     .from(7, 0),
 ];
