@@ -169,6 +169,9 @@ mod tests {
         match unsafe { fork() }.unwrap() {
             ForkResult::Parent { child } => child,
             ForkResult::Child => {
+                // A shell cannot trap what was ignored when it began, as under `nohup`.
+                // SAFETY: the default disposition runs no code of ours.
+                let _ = unsafe { nix::sys::signal::signal(Signal::SIGHUP, SigHandler::SigDfl) };
                 let exit = (|| {
                     let held = plan.fork()?;
                     let supervisor = Supervisor::new()?;
