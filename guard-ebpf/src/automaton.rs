@@ -58,13 +58,15 @@ pub struct StartKey {
 pub struct Start {
     /// For the path of a file, from the root of its file system.
     pub path: u16,
-    /// For the path of an executable, from the root of its file system.
+    /// For the path of a target's executable, from the root of its file system.
     pub executable: u16,
+    /// For the path of the actor's executable, from the root of its file system.
+    pub actor: u16,
 }
 
 const _: () = {
     assert!(size_of::<Row>() == 32 + 2 * CLASSES);
     assert!(size_of::<StartKey>() == 8);
-    assert!(size_of::<Start>() == 4);
+    assert!(size_of::<Start>() == 6);
     assert!(CLASSES.is_power_of_two());
 };

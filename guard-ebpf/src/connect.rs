@@ -81,12 +81,14 @@ fn decide(
 ) -> Outcome {
     let mut candidates = candidates;
     candidates.narrow(policy, Selector::Path, judge::row(row).matches);
+    judge::narrow_by_actor(&mut candidates, policy, slot);
     judge::conclude_candidates(slot, candidates, free)
 }
 
 /// Counts and records an outcome. Returns what the hook returns.
 #[inline(always)]
 fn settle(act: Act, outcome: Outcome, policy: u32, peer: &Peer) -> i32 {
+    let outcome = judge::spend(act, outcome);
     if judge::conclude(act, outcome) {
         report::socket(&outcome.header(Kind::Socket, act, policy), peer);
     }
@@ -96,29 +98,69 @@ fn settle(act: Act, outcome: Outcome, policy: u32, peer: &Peer) -> i32 {
 /// What goes out, and how.
 #[derive(Clone, Copy)]
 struct Way {
-    sock: Sock,
-    /// The socket's type.
+    /// The socket's address family.
+    family: u16,
+    /// Its type.
     kind: u16,
+    /// Whether it is one of TCP.
+    is_tcp: bool,
     /// Whether the destination comes with the data.
     with_data: bool,
+    /// Its network namespace.
+    network: u64,
 }
 
-/// Judges a destination that is not a Unix socket. `address` is where it stands in kernel
-/// memory.
+impl Way {
+    #[inline(always)]
+    fn of(sock: Sock, kind: u16, with_data: bool) -> Self {
+        Self {
+            family: sock.family(),
+            kind,
+            is_tcp: is_tcp(sock),
+            with_data,
+            network: sock.network(),
+        }
+    }
+}
+
+/// Judges a destination that is not a Unix socket. `place` is where it stands in kernel memory.
+#[inline(always)]
+fn judge_destination(session: u32, way: Way, place: u64) -> i32 {
+    let what = u64::from(way.family)
+        | u64::from(way.kind) << 16
+        | u64::from(way.is_tcp) << 32
+        | u64::from(way.with_data) << 33;
+    match judge_address(session, what, way.network, place) {
+        0 => 0,
+        // Who waits for a server of its own to come up goes on waiting at this, as where nobody
+        // listens yet, and gives up at anything else.
+        REFUSED => ECONNREFUSED,
+        _ => judge::EPERM,
+    }
+}
+
+/// What [`judge_address`] returns of an Internet socket that may not be connected to.
+const REFUSED: u32 = 2;
+
+/// Judges a destination. Returns 0 when it is let through. A global function: the verifier looks
+/// at it once, and not for each of several addresses.
+#[unsafe(no_mangle)]
 #[inline(never)]
-fn judge_destination(session: u32, way: &Way, place: u64) -> i32 {
-    let Way { sock, kind, .. } = *way;
+extern "C" fn judge_address(session: u32, what: u64, network: u64, place: u64) -> u32 {
+    let kind = (what >> 16) as u16;
+    let is_tcp = what >> 32 & 1 != 0;
+    let with_data = what >> 33 & 1 != 0;
     let read = |offset: u64| untyped((place + offset) as *const u8);
     let first = read(0);
     let port = (first >> 16) as u16;
-    let family = match (sock.family(), first as u16) {
+    let family = match (what as u16, first as u16) {
         // Unix sockets have hooks of their own; the kernel, and whatever is on the wire, are no
         // deputies: what may be done to them takes a capability.
         (AF_UNIX | AF_NETLINK | AF_PACKET, _) => return 0,
         // Sent with data, it is taken for the socket's own (`udp_sendmsg`, `raw_sendmsg`,
         // `rawv6_sendmsg`); UDP over IPv6 passes over the name.
-        (AF_INET, AF_UNSPEC) if way.with_data => AF_INET,
-        (AF_INET6, AF_UNSPEC) if way.with_data && kind != SOCK_DGRAM => AF_INET6,
+        (AF_INET, AF_UNSPEC) if with_data => AF_INET,
+        (AF_INET6, AF_UNSPEC) if with_data && kind != SOCK_DGRAM => AF_INET6,
         // Taking a connection back.
         (_, AF_UNSPEC) => return 0,
         (_, family) => family,
@@ -139,7 +181,7 @@ fn judge_destination(session: u32, way: &Way, place: u64) -> i32 {
     };
     let act = Act::new(session, Operation::Connect);
     let Some((policy, slot)) = judge::policy_of(session) else {
-        return settle(act, Outcome::deny(Reason::Error), 0, &peer);
+        return settle(act, Outcome::deny(Reason::Error), 0, &peer).unsigned_abs();
     };
     let candidates = Candidates::about(policy, act.operation, act.detail);
     let local = internet && is_local(address);
@@ -151,19 +193,13 @@ fn judge_destination(session: u32, way: &Way, place: u64) -> i32 {
     };
     let mut outcome = decide(policy, slot, candidates, row, free);
     // A listener on every address is none on those of other hosts.
-    if outcome.yields()
-        && local
-        && is_tcp(sock)
-        && listen::is_own(session, sock.network(), address, peer.port)
-    {
+    if outcome.yields() && local && is_tcp && listen::is_own(session, network, address, peer.port) {
         outcome = Outcome::own();
     }
     match settle(act, outcome, policy.id, &peer) {
         0 => 0,
-        // Who waits for a server of its own to come up goes on waiting at this, as where nobody
-        // listens yet, and gives up at anything else.
-        _ if internet => ECONNREFUSED,
-        verdict => verdict,
+        _ if internet => REFUSED,
+        verdict => verdict.unsigned_abs(),
     }
 }
 
@@ -195,7 +231,7 @@ fn judge_unix(session: u32, kind: u16, other: Sock) -> i32 {
         return settle(act, Outcome::deny(Reason::Error), 0, &peer);
     };
     let outcome = match file {
-        Some(dentry) => file::decide(policy, slot, act, false, dentry),
+        Some(dentry) => file::decide(policy, slot, act, false, dentry.entry()),
         None => {
             let candidates = Candidates::about(policy, act.operation, act.detail);
             decide(
@@ -237,7 +273,7 @@ pub fn judge_move(session: u32, from: Dentry) -> i32 {
     let Some((policy, slot)) = judge::policy_of(session) else {
         return settle(act, Outcome::deny(Reason::Error), 0, &peer);
     };
-    let outcome = file::decide(policy, slot, act, false, from);
+    let outcome = file::decide(policy, slot, act, false, from.entry());
     settle(act, outcome, policy.id, &peer)
 }
 
@@ -253,12 +289,8 @@ pub fn socket_connect(context: LsmContext) -> i32 {
     let Some(sock) = socket.sock() else {
         return judge::EPERM;
     };
-    let way = Way {
-        sock,
-        kind: socket.kind(),
-        with_data: false,
-    };
-    judge_destination(session, &way, arguments.get(1))
+    let way = Way::of(sock, socket.kind(), false);
+    judge_destination(session, way, arguments.address(1))
 }
 
 /// Judges what names its destination with the data.
@@ -290,12 +322,7 @@ fn judge_message(session: u32, socket: Socket, flags: u32, name: u64) -> i32 {
     if is_tcp(sock) && flags & MSG_FASTOPEN == 0 {
         return 0;
     }
-    let way = Way {
-        sock,
-        kind: socket.kind(),
-        with_data: true,
-    };
-    judge_destination(session, &way, name)
+    judge_destination(session, Way::of(sock, socket.kind(), true), name)
 }
 
 /// Judges the addresses that an association of SCTP is made with.
@@ -309,17 +336,13 @@ pub fn sctp_bind_connect(context: LsmContext) -> i32 {
     if session == 0 || arguments.get(1) as u32 != CONNECT {
         return 0;
     }
-    let way = Way {
-        sock: Sock::from_argument(arguments.get(0)),
-        kind: SOCK_STREAM,
-        with_data: false,
-    };
-    judge_addresses(session, &way, arguments.get(2), arguments.get(3) as u32)
+    let way = Way::of(Sock::from_argument(arguments.get(0)), SOCK_STREAM, false);
+    judge_addresses(session, way, arguments.address(2), arguments.get(3) as u32)
 }
 
 /// Judges several addresses, which stand one behind the other. Refuses more than anybody has.
 #[inline(always)]
-fn judge_addresses(session: u32, way: &Way, place: u64, length: u32) -> i32 {
+fn judge_addresses(session: u32, way: Way, place: u64, length: u32) -> i32 {
     const MOST: usize = 4;
     let mut at = 0;
     for _ in 0..MOST {

@@ -39,7 +39,7 @@ fn judge_making(session: u32, brings: bool, dentry: Dentry) -> i32 {
     };
     let verdict = file::new(act, dentry);
     if verdict == 0 {
-        own::expect(dentry);
+        own::expect(dentry.entry());
     }
     verdict
 }
@@ -99,7 +99,7 @@ fn judge_link(arguments: Arguments, session: u32) -> i32 {
     };
     own::expect_nothing();
     let old = Dentry::from_argument(arguments.get(0));
-    let linked = file::existing(act, old);
+    let linked = file::existing_apart(act, old);
     if linked != 0 {
         return linked;
     }
@@ -107,5 +107,5 @@ fn judge_link(arguments: Arguments, session: u32) -> i32 {
         brings: old.inode().is_some_and(Inode::leads_on),
         ..Act::new(session, Operation::Create)
     };
-    file::new(act, Dentry::from_argument(arguments.get(1)))
+    file::new_apart(act, Dentry::from_argument(arguments.get(1)))
 }

@@ -28,11 +28,14 @@ pub struct Decision {
     pub verdict: Verdict,
     /// Why.
     pub reason: Reason,
-    /// The rule's index, when [`Reason::Rule`]; otherwise 0.
+    /// The rule's index, when [`Reason::Rule`] or [`Reason::Limit`]; otherwise 0.
     pub rule: u8,
-    /// Whether a file that is the session's own is let through nonetheless: every refusal
-    /// yields to that but those of the guard's own protection.
+    /// Whether a file that is the session's own is let through whatever the rule says: every
+    /// refusal yields to that but those of the guard's own protection, and what a rule lets through
+    /// so many times, which it does not count then.
     pub yields: bool,
+    /// Whether the rule lets it through so many times only.
+    pub limited: bool,
 }
 
 impl Decision {
@@ -44,6 +47,7 @@ impl Decision {
             reason,
             rule: 0,
             yields: false,
+            limited: false,
         }
     }
 }
@@ -124,9 +128,15 @@ impl Candidates {
             reason: Reason::Rule,
             rule,
             yields: false,
+            limited: false,
         };
+        let limited = policy.limited[rule as usize & (MAX_RULES - 1)] != 0;
         if effect == Effect::Allow as u8 {
-            decision(Verdict::Allow)
+            Decision {
+                yields: limited,
+                limited,
+                ..decision(Verdict::Allow)
+            }
         } else if effect == Effect::Audit as u8 {
             decision(Verdict::Audit)
         } else if effect == Effect::DenyAlways as u8 {
@@ -152,7 +162,7 @@ impl Candidates {
 pub fn decide(policy: &Policy, operation: Operation, detail: u32, matched: &Matched) -> Decision {
     let mut candidates = Candidates::about(policy, operation as u32, detail);
     for kind in Selector::EVERY {
-        if kind.is_on_process() == operation.is_on_process() {
+        if kind.fits(operation.is_on_process()) {
             candidates.narrow(policy, kind, matched.0[kind as usize]);
         }
     }
@@ -164,6 +174,19 @@ pub fn decide(policy: &Policy, operation: Operation, detail: u32, matched: &Matc
 #[inline(always)]
 pub const fn is_free(operation: Operation) -> bool {
     matches!(operation, Operation::Create)
+}
+
+/// The decision on what a rule lets through no more.
+#[must_use]
+#[inline(always)]
+pub const fn exceeded(policy: &Policy, rule: u8) -> Decision {
+    soften(
+        policy,
+        Decision {
+            rule,
+            ..Decision::deny(Reason::Limit)
+        },
+    )
 }
 
 /// In `mode: audit` a refusal becomes a record.

@@ -74,7 +74,7 @@ fn judge_renaming(arguments: Arguments, session: u32) -> i32 {
     if moved != 0 {
         return moved;
     }
-    let away = file::existing(delete(session, FLAG_RENAME), old);
+    let away = file::existing_apart(delete(session, FLAG_RENAME), old);
     if away != 0 {
         return away;
     }
@@ -84,7 +84,7 @@ fn judge_renaming(arguments: Arguments, session: u32) -> i32 {
             brings: old.inode().is_some_and(Inode::leads_on),
             ..Act::new(session, Operation::Create)
         };
-        return file::new(act, over);
+        return file::new_apart(act, over);
     }
-    file::existing(delete(session, FLAG_RENAME), over)
+    file::existing_apart(delete(session, FLAG_RENAME), over)
 }

@@ -11,7 +11,7 @@ use guard_ebpf::policy::{Policy, Selector};
 use guard_ebpf::record::{FLAG_DIRECTORY, Kind};
 use guard_ebpf::session::GUARD;
 
-use crate::access::{Dentry, Inode, S_IFBLK, S_IFCHR, SuperBlock, Task, forget, magic};
+use crate::access::{Dentry, Entry, Inode, S_IFBLK, S_IFCHR, Task, forget, magic};
 use crate::judge::{self, Act, Outcome};
 use crate::maps::{INODES, MOUNTED};
 use crate::own::{self, Own};
@@ -99,8 +99,8 @@ fn shown(inode: Inode) -> u32 {
 
 /// The region of a file by its file system.
 #[inline(always)]
-fn region(file_system: SuperBlock, inode: Option<Inode>, leaf: Dentry, session: u32) -> Region {
-    match file_system.magic() {
+fn region(leaf: Entry, inode: Option<Inode>, session: u32) -> Region {
+    match leaf.super_block().magic() {
         magic::BPF => PIN,
         magic::PROC => match inode {
             Some(inode) if inode.process() != 0 => match shown(inode) {
@@ -139,25 +139,25 @@ fn region(file_system: SuperBlock, inode: Option<Inode>, leaf: Dentry, session: 
 
 /// Whether a file in `/proc/PID` is the process's memory.
 #[inline(always)]
-fn shows_memory(leaf: Dentry) -> bool {
-    leaf.name_word() as u32 == u32::from_le_bytes(*b"mem\0")
+fn shows_memory(leaf: Entry) -> bool {
+    leaf.dentry.name_word() as u32 == u32::from_le_bytes(*b"mem\0")
 }
 
 /// Whether a file in `/proc/PID` says whom the kernel spares when memory runs out. Only a task
 /// with `CAP_SYS_RESOURCE` can make itself preferred.
 #[inline(always)]
-fn is_preference(leaf: Dentry) -> bool {
+fn is_preference(leaf: Entry) -> bool {
     // `oom_score_adj` and `oom_adj`, by their first eight bytes.
-    let name = leaf.name_word();
+    let name = leaf.dentry.name_word();
     name == u64::from_le_bytes(*b"oom_scor") || name == u64::from_le_bytes(*b"oom_adj\0")
 }
 
 /// Whether a file of procfs lies below `/proc/sys`.
 #[inline(always)]
-fn is_setting(leaf: Dentry) -> bool {
+fn is_setting(leaf: Entry) -> bool {
     match walk::depth(leaf) {
         Ok(depth) if depth > 0 => {
-            walk::above(leaf, depth - 1).name_word() as u32 == u32::from_le_bytes(*b"sys\0")
+            walk::word_above(leaf, depth - 1) as u32 == u32::from_le_bytes(*b"sys\0")
         }
         _ => false,
     }
@@ -165,7 +165,7 @@ fn is_setting(leaf: Dentry) -> bool {
 
 /// The decision on an operation on a file, by its path.
 #[inline(always)]
-pub fn decide(policy: &'static Policy, slot: u32, act: Act, free: bool, target: Dentry) -> Outcome {
+pub fn decide(policy: &'static Policy, slot: u32, act: Act, free: bool, target: Entry) -> Outcome {
     const DELETE: u32 = Operation::Delete as u32;
     const ATTRIBUTES: u32 = Operation::Attributes as u32;
     const MOUNT: u32 = Operation::Mount as u32;
@@ -191,13 +191,14 @@ pub fn decide(policy: &'static Policy, slot: u32, act: Act, free: bool, target: 
         };
         candidates.narrow(policy, Selector::Path, end.matches.or(ancestors));
     }
-    judge::conclude_candidates(slot, candidates, free)
+    let asked = judge::narrow_by_actor(&mut candidates, policy, slot);
+    judge::conclude_candidates(slot, candidates, free).asked(asked)
 }
 
 /// Judges an operation on a file in a region. `inode` is the file's, when it can be the
-/// session's own. Returns what the hook returns.
+/// session's own.
 #[inline(always)]
-fn in_region(act: Act, region: Region, inode: Option<Inode>, target: Dentry) -> i32 {
+fn in_region(act: Act, region: Region, inode: Option<Inode>, target: Entry) -> Outcome {
     let mut act = act;
     let free = act.operation == Operation::Create as u32 && region == TREE;
     // SAFETY: a value that is written once.
@@ -205,7 +206,7 @@ fn in_region(act: Act, region: Region, inode: Option<Inode>, target: Dentry) -> 
         || region == TREE
             && unsafe { MOUNTED.get(target.super_block().device()) } == Some(&act.session)
     {
-        return 0;
+        return Outcome::own();
     }
     if region > KEEPER {
         act.operation = Operation::Machine as u32;
@@ -220,7 +221,8 @@ fn in_region(act: Act, region: Region, inode: Option<Inode>, target: Dentry) -> 
             let own = match inode {
                 Some(inode) if outcome.yields() => match own::of(inode, act.session) {
                     Own::Made => true,
-                    Own::Below => !outcome.is_by_rule(),
+                    // What a rule lets through so many times, it lets through.
+                    Own::Below => outcome.is_limited() || !outcome.is_by_rule(),
                     Own::Not => false,
                 },
                 _ => false,
@@ -228,26 +230,40 @@ fn in_region(act: Act, region: Region, inode: Option<Inode>, target: Dentry) -> 
             (if own { Outcome::own() } else { outcome }, policy.id)
         }
     };
+    let outcome = judge::spend(act, outcome);
     if judge::conclude(act, outcome) {
         report::file(&outcome.header(Kind::File, act, policy), target);
     }
-    outcome.returned()
+    outcome
 }
 
 /// Judges an operation on a file that exists. Returns what the hook returns.
 #[inline(always)]
 pub fn existing(act: Act, target: Dentry) -> i32 {
     match target.inode() {
-        Some(inode) => with_inode(act, inode, target),
+        Some(inode) => with_inode(act, inode, target).returned(),
         None => judge::EPERM,
     }
+}
+
+/// [`existing`] as a function of its own, for programs that judge several files: the verifier
+/// would follow what comes after for each way through what comes before.
+#[inline(never)]
+pub fn existing_apart(act: Act, target: Dentry) -> i32 {
+    existing(act, target)
+}
+
+/// [`new`] as a function of its own.
+#[inline(never)]
+pub fn new_apart(act: Act, target: Dentry) -> i32 {
+    new(act, target)
 }
 
 /// Judges an operation on a file whose inode is known from elsewhere: from 6.19 on the verifier
 /// does not trust what is found through `file.f_path`, and marks can only be asked of inodes that
 /// it trusts.
 #[inline(always)]
-pub fn with_inode(act: Act, inode: Inode, target: Dentry) -> i32 {
+pub fn with_inode(act: Act, inode: Inode, target: Dentry) -> Outcome {
     let act = Act {
         flags: act.flags
             | if inode.is_directory() {
@@ -257,13 +273,14 @@ pub fn with_inode(act: Act, inode: Inode, target: Dentry) -> i32 {
             },
         ..act
     };
+    let entry = target.entry();
     let region = if inode.links() == 0 && target.is_unhashed() {
         // A file without a name, which nobody else can reach.
         OWN
     } else {
-        region(target.super_block(), Some(inode), target, act.session)
+        region(entry, Some(inode), act.session)
     };
-    in_region(act, forget(region), Some(inode), target)
+    in_region(act, forget(region), Some(inode), entry)
 }
 
 /// Judges an operation on a place. Whose own it is does not matter. Returns what the hook
@@ -274,20 +291,28 @@ pub fn place(act: Act, target: Dentry) -> i32 {
         flags: act.flags | FLAG_DIRECTORY,
         ..act
     };
-    let region = forget(region(target.super_block(), None, target, act.session));
-    in_region(act, region, None, target)
+    let entry = target.entry();
+    let region = forget(region(entry, None, act.session));
+    in_region(act, region, None, entry).returned()
 }
 
 /// Judges the making of a file. Returns what the hook returns.
 #[inline(always)]
 pub fn new(act: Act, target: Dentry) -> i32 {
-    let region = forget(region(target.super_block(), None, target, act.session));
-    in_region(act, region, None, target)
+    let entry = target.entry();
+    let region = forget(region(entry, None, act.session));
+    in_region(act, region, None, entry).returned()
 }
 
 /// Judges the use of a device by its node. Returns what the hook returns.
 #[inline(always)]
 pub fn device_node(session: u32, inode: Inode, node: Dentry) -> i32 {
     let region = forget(device_region(inode, session));
-    in_region(Act::new(session, Operation::Machine), region, None, node)
+    in_region(
+        Act::new(session, Operation::Machine),
+        region,
+        None,
+        node.entry(),
+    )
+    .returned()
 }

@@ -136,7 +136,7 @@ fn judge_command(arguments: Arguments, session: u32) -> i32 {
             return judge::machine(act, NO_NUMBER, number);
         }
     };
-    file::with_inode(Act::new(session, operation), inode, dentry)
+    file::with_inode(Act::new(session, operation), inode, dentry).returned()
 }
 
 /// Whether a device is the master of pseudo terminals: `/dev/ptmx`, or `ptmx` in a devpts.

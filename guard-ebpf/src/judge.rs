@@ -6,13 +6,14 @@
 
 use guard_ebpf::automaton::{DEAD, Row, Start, StartKey};
 use guard_ebpf::bits::Bits;
-use guard_ebpf::decision::{Candidates, Decision};
+use guard_ebpf::decision::{Candidates, Decision, exceeded};
 use guard_ebpf::operation::{FACILITIES, Facility, MAX_OPERATIONS, Operation, Reason, Verdict};
 use guard_ebpf::policy::{Policy, Selector, UserKey};
 use guard_ebpf::record::{Header, Kind};
 use guard_ebpf::session::{QUIET, Session, place};
 
-use crate::access::{SuperBlock, Task, forget};
+use crate::access::{Dentry, SuperBlock, Task, forget};
+use crate::budget;
 use crate::identity::{add, counters};
 use crate::maps::{GUARDS, POLICIES, ROWS, SESSIONS, STARTS, USERS};
 use crate::report::{self, Actor};
@@ -103,18 +104,52 @@ pub fn is_guard(process: Task) -> bool {
     unsafe { GUARDS.get(process.pid()) }.is_some_and(|&ticks| ticks == process.start() / TICK)
 }
 
+/// The row at which a task's executable ends, from the start that is picked.
+#[inline(always)]
+fn executable(policy: &Policy, slot: u32, task: Task, pick: fn(Start) -> u16) -> u32 {
+    let mut end = u32::from(DEAD);
+    if let Some(entry) = task.executable().map(Dentry::entry)
+        && let Ok(depth) = walk::depth(entry)
+    {
+        let start = pick(start(policy, slot, entry.super_block()));
+        end = walk::file(slot, start, entry, depth);
+    }
+    end
+}
+
+/// The row at which the executable of the task that runs ends. A global function: the verifier
+/// looks at it once.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn walk_actor(slot: u32) -> u32 {
+    match POLICIES.get(slot) {
+        Some(policy) => executable(policy, slot, Task::current(), |start| start.actor),
+        None => u32::from(DEAD),
+    }
+}
+
+/// Narrows down by what the task that runs is. Returns whether somebody asked.
+#[inline(always)]
+pub fn narrow_by_actor(candidates: &mut Candidates, policy: &Policy, slot: u32) -> bool {
+    let asked = candidates.ask_for(policy, Selector::Actor);
+    if asked {
+        candidates.narrow(policy, Selector::Actor, row(walk_actor(slot)).matches);
+    }
+    asked
+}
+
 /// The decision on an operation on a process.
 #[inline(always)]
-fn decide_process(policy: &'static Policy, slot: u32, act: Act, task: Task) -> Outcome {
+fn decide_process(
+    policy: &'static Policy,
+    slot: u32,
+    act: Act,
+    actor: &Actor,
+    task: Task,
+) -> Outcome {
     let mut candidates = Candidates::about(policy, act.operation, act.detail);
     if candidates.ask_for(policy, Selector::Executable) {
-        let mut end = u32::from(DEAD);
-        if let Some(dentry) = task.executable()
-            && let Ok(depth) = walk::depth(dentry)
-        {
-            let start = start(policy, slot, dentry.super_block()).executable;
-            end = walk::file(slot, start, dentry, depth);
-        }
+        let end = executable(policy, slot, task, |start| start.executable);
         candidates.narrow(policy, Selector::Executable, row(end).matches);
     }
     if candidates.ask_for(policy, Selector::Name) {
@@ -137,6 +172,13 @@ fn decide_process(policy: &'static Policy, slot: u32, act: Act, task: Task) -> O
         }
         candidates.narrow(policy, Selector::Cgroup, row(end).matches);
     }
+    match actor {
+        Actor::Current => {
+            narrow_by_actor(&mut candidates, policy, slot);
+        }
+        // The task that runs has nothing to do with it, and who has may be gone.
+        Actor::Owner(_) => candidates.narrow(policy, Selector::Actor, Bits::NONE),
+    }
     let outcome = conclude_candidates(slot, candidates, false);
     // No policy and no mode can lift this; it is only asked where one tried.
     if outcome.verdict() != Verdict::Deny as u8 && is_guard(task.leader()) {
@@ -153,6 +195,7 @@ fn pack(decision: Decision) -> u32 {
         | (decision.reason as u32) << 8
         | u32::from(decision.rule) << 16
         | u32::from(decision.yields) << 24
+        | u32::from(decision.limited) << 25
 }
 
 /// The decision of the policy in a slot on the candidates that are left, packed. A global
@@ -180,8 +223,9 @@ pub fn conclude_candidates(slot: u32, candidates: Candidates, free: bool) -> Out
 pub fn process(act: Act, actor: &Actor, target: Task) -> i32 {
     let (outcome, policy) = match policy_of(act.session) {
         None => (Outcome::deny(Reason::Error), 0),
-        Some((policy, slot)) => (decide_process(policy, slot, act, target), policy.id),
+        Some((policy, slot)) => (decide_process(policy, slot, act, actor, target), policy.id),
     };
+    let outcome = spend(act, outcome);
     if conclude(act, outcome) {
         report::process(&outcome.header(Kind::Process, act, policy), actor, target);
     }
@@ -198,15 +242,20 @@ pub fn machine(act: Act, capability: u32, number: u32) -> i32 {
             let mut candidates = Candidates::about(policy, act.operation, act.detail);
             // What no file stands for matches no path.
             candidates.narrow(policy, Selector::Path, Bits::NONE);
+            narrow_by_actor(&mut candidates, policy, slot);
             (conclude_candidates(slot, candidates, false), policy.id)
         }
     };
+    let outcome = spend(act, outcome);
     if conclude(act, outcome) {
         let header = outcome.header(Kind::Machine, act, policy);
         report::machine(&header, capability, number);
     }
     outcome.returned()
 }
+
+/// In an [`Outcome`]: who acts was asked.
+const ASKED: u32 = 1 << 26;
 
 /// A packed decision, of which the verifier knows nothing (see [`forget`]).
 #[derive(Clone, Copy)]
@@ -235,10 +284,28 @@ impl Outcome {
         (self.0 >> 8) as u8
     }
 
-    /// Whether it is a refusal that the session's own is spared.
+    /// Whether the session's own is let through whatever it is.
     #[inline(always)]
     pub fn yields(self) -> bool {
-        self.0 >> 24 != 0
+        self.0 >> 24 & 1 != 0
+    }
+
+    /// The same, with whether a rule asked who acts.
+    #[inline(always)]
+    pub fn asked(self, asked: bool) -> Self {
+        Self(self.0 | if asked { ASKED } else { 0 })
+    }
+
+    /// Whether it is the same whoever acts.
+    #[inline(always)]
+    pub fn is_for_all(self) -> bool {
+        self.0 & ASKED == 0
+    }
+
+    /// Whether a rule lets it through so many times only.
+    #[inline(always)]
+    pub fn is_limited(self) -> bool {
+        self.0 >> 25 & 1 != 0
     }
 
     /// Whether a rule decided.
@@ -278,6 +345,34 @@ impl Outcome {
             policy,
             time: report::now(),
         }
+    }
+}
+
+/// What becomes of an outcome when the limit of its rule counts.
+#[inline(always)]
+pub fn spend(act: Act, outcome: Outcome) -> Outcome {
+    if outcome.is_limited() {
+        let spent = spend_one(act.session, u32::from((outcome.0 >> 16) as u8));
+        Outcome(spent | outcome.0 & ASKED)
+    } else {
+        outcome
+    }
+}
+
+/// Spends one of what a rule lets through: the packed decision. A global function: the verifier
+/// looks at it once.
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn spend_one(session: u32, rule: u32) -> u32 {
+    let rule = rule as u8;
+    match policy_of(session) {
+        None => pack(Decision::deny(Reason::Error)),
+        Some((policy, _)) if budget::spend(session, policy, rule) => pack(Decision {
+            verdict: Verdict::Allow,
+            rule,
+            ..Decision::deny(Reason::Rule)
+        }),
+        Some((policy, _)) => pack(exceeded(policy, rule)),
     }
 }
 

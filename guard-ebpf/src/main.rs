@@ -9,6 +9,7 @@
 #![no_main]
 
 mod access;
+mod budget;
 mod file;
 mod identity;
 mod judge;

@@ -21,7 +21,9 @@ use guard_ebpf::automaton::{Row, Start, StartKey};
 use guard_ebpf::bits::Bits;
 use guard_ebpf::policy::{Policy, UserKey};
 use guard_ebpf::record::ExecutableKey;
-use guard_ebpf::session::{Counters, EvictedKey, Label, Listener, Mark, Owner, PortKey, Session};
+use guard_ebpf::session::{
+    Counters, EvictedKey, Label, Listener, MAX_LIMITS, Mark, Owner, PortKey, Session, Spent,
+};
 
 use crate::access::{Inode, Sock, Task};
 
@@ -148,6 +150,10 @@ pub static SESSIONS: Array<Session, { MAX_SESSIONS as usize }> = Array::new();
 /// What each session did.
 #[btf_map]
 pub static COUNTERS: Array<Counters, { MAX_SESSIONS as usize }> = Array::new();
+
+/// How far each session has come with the limits of its policy's rules.
+#[btf_map]
+pub static SPENT: Array<[Spent; MAX_LIMITS], { MAX_SESSIONS as usize }> = Array::new();
 
 /// The sessions' cgroups: the cgroup's number to the session's.
 #[btf_map]

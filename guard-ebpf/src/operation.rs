@@ -248,11 +248,13 @@ pub enum Reason {
     TooDeep = 6,
     /// The session or its policy could not be found: the engine fails to the safe side.
     Error = 7,
+    /// The rule lets it through no more: its limit is exceeded.
+    Limit = 8,
 }
 
 impl Reason {
     /// All reasons, in the order of their numbers.
-    pub const EVERY: [Self; 8] = [
+    pub const EVERY: [Self; 9] = [
         Self::Rule,
         Self::Default,
         Self::Own,
@@ -261,6 +263,7 @@ impl Reason {
         Self::Disconnected,
         Self::TooDeep,
         Self::Error,
+        Self::Limit,
     ];
 
     /// The name, as in events.
@@ -275,6 +278,7 @@ impl Reason {
             Self::Disconnected => "disconnected",
             Self::TooDeep => "too-deep",
             Self::Error => "error",
+            Self::Limit => "limit",
         }
     }
 

@@ -14,7 +14,7 @@ use aya_ebpf::programs::LsmContext;
 use guard_ebpf::kernel::ProgramId;
 use guard_ebpf::session::{EvictedKey, Label, Mark, Pending};
 
-use crate::access::{Arguments, Dentry, Inode, Task, magic};
+use crate::access::{Arguments, Dentry, Entry, Inode, Task, magic};
 use crate::identity::{add, counters, label_of};
 use crate::maps::{EVICTED, INODES};
 use crate::report;
@@ -77,10 +77,10 @@ pub fn is_own(inode: Inode, session: u32) -> bool {
 /// there a snapshot's files have the numbers and generations of the original's.
 #[inline(always)]
 fn identity(inode: Inode) -> Option<EvictedKey> {
-    let file_system = inode.super_block();
-    match file_system.magic() {
+    let (device, magic) = inode.file_system();
+    match magic {
         magic::EXT4 | magic::XFS | magic::F2FS => Some(EvictedKey {
-            device: file_system.device(),
+            device,
             generation: inode.generation(),
             number: inode.number(),
         }),
@@ -136,13 +136,13 @@ fn remember(inode: Inode, owner: u32) {
 
 /// Remembers that the task that runs is about to make a file.
 #[inline(always)]
-pub fn expect(dentry: Dentry) {
+pub fn expect(made: Entry) {
     if let Some(label) = label_of(Task::current()) {
         label.pending[1] = label.pending[0];
         label.pending[0] = Pending {
-            dentry: dentry.address(),
-            parent: dentry.parent().address(),
-            name: dentry.name_hash(),
+            dentry: made.dentry.address(),
+            parent: made.directory.address(),
+            name: made.dentry.name_hash(),
             time: report::now(),
         };
     }
@@ -168,17 +168,18 @@ pub fn d_instantiate(context: LsmContext) -> i32 {
     if arguments.is_null(1) || inode.pointer().is_null() {
         return 0;
     }
+    let entry = dentry.entry();
     let mut session = 0;
     if let Some(label) = label_of(Task::current()) {
         session = label.session;
         // A pseudo terminal appears when its master is opened, by whoever opens it, and never by
         // a look-up.
-        if is_expected(label, dentry) || dentry.super_block().magic() == magic::DEVPTS {
+        if is_expected(label, entry) || entry.super_block().magic() == magic::DEVPTS {
             make(inode, session);
             return 0;
         }
     }
-    inherit(dentry, inode, session);
+    inherit(entry, inode, session);
     0
 }
 
@@ -188,7 +189,8 @@ pub fn d_instantiate(context: LsmContext) -> i32 {
 /// the look-up has the same name appear, in the same dentry. But then no look-up finds the dentry
 /// yet, and where a file is made one does: it had stood for a name that does not exist.
 #[inline(always)]
-fn is_expected(label: &mut Label, dentry: Dentry) -> bool {
+fn is_expected(label: &mut Label, entry: Entry) -> bool {
+    let Entry { dentry, directory } = entry;
     let address = dentry.address();
     let place = if label.pending[0].dentry == address {
         0
@@ -198,7 +200,7 @@ fn is_expected(label: &mut Label, dentry: Dentry) -> bool {
         return false;
     };
     let pending = &mut label.pending[place];
-    let matches = pending.parent == dentry.parent().address()
+    let matches = pending.parent == directory.address()
         && pending.name == dentry.name_hash()
         && !dentry.is_unhashed()
         && report::now().wrapping_sub(pending.time) < PATIENCE;
@@ -210,12 +212,11 @@ fn is_expected(label: &mut Label, dentry: Dentry) -> bool {
 /// with further names may lie elsewhere as well, and is not. `session` is that of the task that
 /// runs, or 0: a directory that was dropped from memory is only recalled for its own.
 #[inline(always)]
-fn inherit(dentry: Dentry, inode: Inode, session: u32) {
-    let parent = dentry.parent();
-    if parent.address() == dentry.address() {
+fn inherit(entry: Entry, inode: Inode, session: u32) {
+    if entry.directory.address() == entry.dentry.address() {
         return;
     }
-    let Some(directory) = parent.inode() else {
+    let Some(directory) = entry.directory.inode() else {
         return;
     };
     let owner = match INODES.get(directory) {

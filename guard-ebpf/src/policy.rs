@@ -3,6 +3,7 @@
 use crate::automaton::Start;
 use crate::bits::{Bits, MAX_CLAUSES};
 use crate::operation::MAX_OPERATIONS;
+use crate::session::MAX_LIMITS;
 
 /// How many rules a policy can have, the built-in ones that are compiled into it included.
 pub const MAX_RULES: usize = 64;
@@ -26,10 +27,12 @@ pub enum Selector {
     Cgroup = 3,
     /// A file's path, or what stands for a socket's address (see [`crate::socket`]).
     Path = 4,
+    /// The path of the actor's executable.
+    Actor = 5,
 }
 
 /// How many kinds of selectors there are.
-pub const SELECTORS: usize = 5;
+pub const SELECTORS: usize = 6;
 
 impl Selector {
     /// All kinds, in the order of their numbers.
@@ -39,12 +42,18 @@ impl Selector {
         Self::User,
         Self::Cgroup,
         Self::Path,
+        Self::Actor,
     ];
 
-    /// Whether it asks for something of a process; otherwise of a file or a socket.
+    /// Whether a clause about this operation can ask for it: of a target that is a process, or of
+    /// one that is a file or a socket. Of the actor every clause can.
     #[must_use]
-    pub const fn is_on_process(self) -> bool {
-        !matches!(self, Self::Path)
+    pub const fn fits(self, on_process: bool) -> bool {
+        match self {
+            Self::Actor => true,
+            Self::Path => !on_process,
+            _ => on_process,
+        }
     }
 }
 
@@ -60,6 +69,16 @@ pub enum Effect {
     Audit = 2,
     /// Refuse it, even in `mode: audit`: the guard's own protection.
     DenyAlways = 3,
+}
+
+/// How often a rule may let something through: an element of [`Policy::limits`].
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limit {
+    /// How often; 0 for no limit.
+    pub count: u32,
+    /// Within so many seconds of the first time.
+    pub seconds: u32,
 }
 
 /// [`Policy::mode`]: rules are enforced.
@@ -89,7 +108,7 @@ pub struct Policy {
     /// Where the automaton starts for sockets that have no file (see [`crate::socket`]).
     pub socket_start: u16,
     /// Zero.
-    pub reserved: [u16; 3],
+    pub reserved: [u16; 2],
     /// For each kind of selector, the clauses that ask for it.
     pub uses: [Bits; SELECTORS],
     /// For each operation, the clauses of the rules about it.
@@ -104,6 +123,10 @@ pub struct Policy {
     pub clause_rule: [u8; MAX_CLAUSES],
     /// For each rule, its [`Effect`].
     pub effects: [u8; MAX_RULES],
+    /// For each rule, the place of its limit in `limits`, counted from 1; 0 when it has none.
+    pub limited: [u8; MAX_RULES],
+    /// The limits, and how far the session has come with each in `SPENT`.
+    pub limits: [Limit; MAX_LIMITS],
 }
 
 impl Policy {
@@ -116,17 +139,23 @@ impl Policy {
         elsewhere: Start {
             path: 0,
             executable: 0,
+            actor: 0,
         },
         name_start: 0,
         cgroup_start: 0,
         socket_start: 0,
-        reserved: [0; 3],
+        reserved: [0; 2],
         uses: [Bits::NONE; SELECTORS],
         operations: [Bits::NONE; MAX_OPERATIONS],
         details: [Bits::NONE; DETAILS],
         classes: [0; 256],
         clause_rule: [0; MAX_CLAUSES],
         effects: [Effect::Deny as u8; MAX_RULES],
+        limited: [0; MAX_RULES],
+        limits: [Limit {
+            count: 0,
+            seconds: 0,
+        }; MAX_LIMITS],
     };
 }
 
@@ -144,6 +173,7 @@ const _: () = {
     use core::mem::offset_of;
     assert!(offset_of!(Policy, uses) == 32);
     assert!(offset_of!(Policy, classes) == 32 + 16 * (SELECTORS + MAX_OPERATIONS + DETAILS));
-    assert!(size_of::<Policy>() == offset_of!(Policy, classes) + 256 + MAX_CLAUSES + MAX_RULES);
+    assert!(offset_of!(Policy, limits) == offset_of!(Policy, effects) + 2 * MAX_RULES);
+    assert!(size_of::<Policy>() == offset_of!(Policy, limits) + 8 * MAX_LIMITS);
     assert!(align_of::<Policy>() == 8);
 };

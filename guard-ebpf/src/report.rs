@@ -1,7 +1,9 @@
 //! Records for the user side. Nothing here changes a verdict: a full ring buffer costs a
 //! record, and that is counted.
 
-use aya_ebpf::helpers::generated::{bpf_ktime_get_boot_ns, bpf_loop, bpf_probe_read_kernel_str};
+use aya_ebpf::helpers::generated::{
+    bpf_get_current_cgroup_id, bpf_ktime_get_boot_ns, bpf_loop, bpf_probe_read_kernel_str,
+};
 use guard_ebpf::abi::{MAX_DEPTH, MAX_EXECUTABLES, NAME_MAX};
 use guard_ebpf::operation::MAX_OPERATIONS;
 use guard_ebpf::record::{
@@ -10,7 +12,7 @@ use guard_ebpf::record::{
 };
 use guard_ebpf::session::Owner;
 
-use crate::access::{Dentry, Task, forget};
+use crate::access::{Dentry, Entry, Task, forget};
 use crate::identity::{add, counters};
 use crate::maps::{EXECUTABLES, RECORDS};
 
@@ -42,7 +44,7 @@ fn lost(header: &Header) {
 
 /// A task, for a record.
 #[inline(always)]
-fn describe(task: Task, executable: ExecutableKey) -> record::Task {
+fn describe(task: Task, cgroup: u64, executable: ExecutableKey) -> record::Task {
     let leader = task.leader();
     record::Task {
         pid: task.pid(),
@@ -51,9 +53,17 @@ fn describe(task: Task, executable: ExecutableKey) -> record::Task {
         reserved: 0,
         start: leader.start(),
         executable,
-        cgroup: task.cgroup().map_or(0, |node| node.id()),
+        cgroup,
         comm: task.comm(),
     }
+}
+
+/// The task that runs, for a record.
+#[inline(always)]
+fn describe_current(executable: ExecutableKey) -> record::Task {
+    // SAFETY: no arguments.
+    let cgroup = unsafe { bpf_get_current_cgroup_id() };
+    describe(Task::current(), cgroup, executable)
 }
 
 /// The key of a task's executable; its path is told once. To be asked for before there is
@@ -91,7 +101,7 @@ fn tell(key: ExecutableKey, executable: Dentry) -> bool {
     let record = entry.as_mut_ptr();
     // SAFETY: the ring buffer's memory is as large as the record; every field is written.
     unsafe {
-        let (length, flags) = write_path(&raw mut (*record).path, executable);
+        let (length, flags) = write_path(&raw mut (*record).path, executable.entry());
         (*record).header = Header {
             kind: Kind::Executable as u8,
             flags,
@@ -123,7 +133,7 @@ pub fn process(header: &Header, actor: &Actor, target: Task) {
             unsafe {
                 (*record).header = *header;
                 (*record).actor = match actor {
-                    Actor::Current => describe(Task::current(), executable),
+                    Actor::Current => describe_current(executable),
                     Actor::Owner(owner) => record::Task {
                         pid: owner.pid,
                         tid: owner.tid,
@@ -132,7 +142,7 @@ pub fn process(header: &Header, actor: &Actor, target: Task) {
                         ..record::Task::default()
                     },
                 };
-                (*record).target = describe(target, target_executable);
+                (*record).target = describe(target, target.cgroup_id(), target_executable);
             }
             entry.submit(0);
         }
@@ -141,9 +151,8 @@ pub fn process(header: &Header, actor: &Actor, target: Task) {
 
 /// Records an operation of the task that runs on a file.
 #[inline(always)]
-pub fn file(header: &Header, target: Dentry) {
-    let current = Task::current();
-    let actor = describe(current, key(current));
+pub fn file(header: &Header, target: Entry) {
+    let actor = describe_current(key(Task::current()));
     match RECORDS.reserve_untyped::<FileRecord>(0) {
         None => lost(header),
         Some(mut entry) => {
@@ -157,7 +166,7 @@ pub fn file(header: &Header, target: Dentry) {
                     ..*header
                 };
                 (*record).actor = actor;
-                (*record).inode = target.inode().map_or(0, |inode| inode.number());
+                (*record).inode = target.dentry.inode_number();
                 (*record).device = target.super_block().device();
                 (*record).length = length;
             }
@@ -169,8 +178,7 @@ pub fn file(header: &Header, target: Dentry) {
 /// Records the use of a facility that no file stands for.
 #[inline(always)]
 pub fn machine(header: &Header, capability: u32, number: u32) {
-    let current = Task::current();
-    let actor = describe(current, key(current));
+    let actor = describe_current(key(Task::current()));
     match RECORDS.reserve_untyped::<MachineRecord>(0) {
         None => lost(header),
         Some(mut entry) => {
@@ -207,8 +215,7 @@ pub struct Peer {
 /// Records an operation of the task that runs on a socket.
 #[inline(always)]
 pub fn socket(header: &Header, peer: &Peer) {
-    let current = Task::current();
-    let actor = describe(current, key(current));
+    let actor = describe_current(key(Task::current()));
     match RECORDS.reserve_untyped::<SocketRecord>(0) {
         None => lost(header),
         Some(mut entry) => {
@@ -219,8 +226,9 @@ pub fn socket(header: &Header, peer: &Peer) {
                 let path = &raw mut (*record).path;
                 let (length, flags, device) = match peer.file {
                     Some(file) => {
-                        let (length, flags) = write_path(path, file);
-                        (length, flags, file.super_block().device())
+                        let entry = file.entry();
+                        let (length, flags) = write_path(path, entry);
+                        (length, flags, entry.super_block().device())
                     }
                     None if peer.name != 0 => {
                         let written = bpf_probe_read_kernel_str(
@@ -271,7 +279,12 @@ pub fn ended(session: u32) {
 
 /// What writing a path needs: shared with the function that the kernel calls for each name.
 struct Writing {
-    node: Dentry,
+    /// The address of what is to be written next.
+    this: u64,
+    /// Where its name stands.
+    name: u64,
+    /// What is above it.
+    above: Dentry,
     buffer: *mut u8,
     length: u32,
 }
@@ -281,31 +294,31 @@ struct Writing {
 unsafe extern "C" fn write_name(_: u32, writing: *mut Writing) -> i64 {
     // SAFETY: what was given to `bpf_loop`.
     let writing = unsafe { &mut *writing };
-    let parent = writing.node.parent();
+    let above = writing.above;
     let length = writing.length as usize;
-    if parent.address() == writing.node.address() || length >= PATH_ROOM {
+    if above.address() == writing.this || length >= PATH_ROOM {
         return 1;
     }
     // SAFETY: `length` is below PATH_ROOM, and a name and its NUL fit behind that.
     let written = unsafe {
         let place = writing.buffer.add(length);
-        bpf_probe_read_kernel_str(
-            place.cast(),
-            NAME_MAX as u32 + 1,
-            writing.node.name() as *const _,
-        )
+        bpf_probe_read_kernel_str(place.cast(), NAME_MAX as u32 + 1, writing.name as *const _)
     };
     writing.length = (length + (opaque(written as usize) & (2 * NAME_MAX + 1))) as u32;
-    writing.node = parent;
+    writing.this = above.address();
+    writing.name = above.name();
+    writing.above = above.parent();
     0
 }
 
 /// Writes a path from the leaf to the root, each name followed by a NUL. Returns its length
 /// in bytes and the flags that it adds.
 #[inline(always)]
-unsafe fn write_path(buffer: *mut [u8; PATH_BUFFER], leaf: Dentry) -> (u32, u8) {
+unsafe fn write_path(buffer: *mut [u8; PATH_BUFFER], leaf: Entry) -> (u32, u8) {
     let mut writing = Writing {
-        node: leaf,
+        this: leaf.dentry.address(),
+        name: leaf.dentry.name(),
+        above: leaf.directory,
         buffer: buffer.cast(),
         length: forget(0),
     };
@@ -318,7 +331,7 @@ unsafe fn write_path(buffer: *mut [u8; PATH_BUFFER], leaf: Dentry) -> (u32, u8) 
             0,
         )
     };
-    let complete = writing.node.parent().address() == writing.node.address();
+    let complete = writing.above.address() == writing.this;
     (writing.length, if complete { 0 } else { FLAG_TRUNCATED })
 }
 

@@ -163,6 +163,23 @@ impl Counters {
     }
 }
 
+/// How many rules of a policy can have a limit. A power of two.
+pub const MAX_LIMITS: usize = 8;
+
+/// How far a session has come with one limit. `SPENT` has [`MAX_LIMITS`] of them for each session;
+/// the user side sets them to zero.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// When the first one of those that count was let through, in seconds since boot (high), and
+    /// how many there were (low); in one word, so that it changes in one step.
+    pub window: u64,
+    /// Whether the limit was exceeded: 0 or 1. Then nothing more is let through by this rule.
+    pub exceeded: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
 /// Who set the signal owner of an open file: the value of `OWNERS`, whose key is the
 /// address of the kernel's `struct file`.
 #[repr(C)]
@@ -190,4 +207,5 @@ const _: () = {
     assert!(size_of::<Counters>() == 8 * (1 + MAX_OPERATIONS * VERDICTS + MAX_OPERATIONS + 3));
     assert!(size_of::<EvictedKey>() == 16);
     assert!(size_of::<Owner>() == 32);
+    assert!(size_of::<Spent>() == 16 && MAX_LIMITS.is_power_of_two());
 };

@@ -19,12 +19,15 @@ use guard_ebpf::operation::Reason;
 use guard_ebpf::policy::Policy;
 use guard_ebpf::socket::digit;
 
-use crate::access::{Dentry, KernfsNode, forget};
+use crate::access::{Dentry, Entry, KernfsNode, forget, untyped};
 use crate::maps::{POLICIES, ROWS};
 
 /// What a walk needs: shared with the function that the kernel calls for each name.
 struct Walk<Node> {
-    leaf: Node,
+    /// Where the leaf's name stands.
+    name: u64,
+    /// The node above the leaf.
+    above: Node,
     depth: u32,
     slot: u32,
     row: u32,
@@ -270,15 +273,25 @@ fn climb<N: Node>(node: &mut N, steps: u32) -> u32 {
     }
 }
 
+/// Where the name stands of the node so many steps above a leaf.
+#[inline(always)]
+fn name_above<N: Node>(leaf: u64, above: N, steps: u32) -> u64 {
+    if steps == 0 {
+        return leaf;
+    }
+    let mut node = above;
+    if steps != 1 {
+        climb(&mut node, steps.wrapping_sub(1));
+    }
+    node.name()
+}
+
 /// One name on the way down: `/name`.
 #[inline(always)]
 fn descend<N: Node>(level: u32, walk: &mut Walk<N>) -> i64 {
-    let mut node = walk.leaf;
     let steps = walk.depth.wrapping_sub(1).wrapping_sub(level);
-    if steps != 0 {
-        climb(&mut node, steps);
-    }
-    walk.row = walk_name(walk.slot, walk.row, node.name());
+    let name = name_above(walk.name, walk.above, steps);
+    walk.row = walk_name(walk.slot, walk.row, name);
     // A row that is never left ends the walk.
     i64::from(walk.row == u32::from(DEAD))
 }
@@ -293,11 +306,12 @@ unsafe extern "C" fn descend_kernfs(level: u32, walk: *mut Walk<KernfsNode>) -> 
     descend(level, unsafe { &mut *walk })
 }
 
-/// The row at which the names from the top down to a leaf end.
+/// The row at which the names from the top down to a leaf end. `name` is where the leaf's stands.
 #[inline(always)]
-fn walk<N: Node>(slot: u32, start: u16, leaf: N, depth: u32) -> u32 {
+fn walk<N: Node>(slot: u32, start: u16, name: u64, above: N, depth: u32) -> u32 {
     let mut walk = Walk {
-        leaf,
+        name,
+        above,
         depth,
         slot,
         row: forget(u32::from(start)),
@@ -310,32 +324,31 @@ fn walk<N: Node>(slot: u32, start: u16, leaf: N, depth: u32) -> u32 {
 /// How deep a file lies below the root of its file system. Refuses a file that is not
 /// connected to it, and one that lies too deep.
 #[inline(always)]
-pub fn depth(leaf: Dentry) -> Result<u32, Reason> {
-    let mut node = leaf;
+pub fn depth(leaf: Entry) -> Result<u32, Reason> {
+    let Entry { dentry, directory } = leaf;
+    let mut node = directory;
+    // As many as there are names from the directory up to the root, with that: the leaf's depth,
+    // unless it is the root itself.
     let seen = climb(&mut node, MAX_DEPTH + 1);
-    if leaf.super_block().root().address() == node.address() {
-        Ok(seen.wrapping_sub(1))
-    } else if seen > MAX_DEPTH {
+    if seen > MAX_DEPTH {
         Err(Reason::TooDeep)
+    } else if directory.super_block().root().address() == node.address() {
+        Ok(seen.wrapping_sub(u32::from(directory.address() == dentry.address())))
     } else {
         Err(Reason::Disconnected)
     }
 }
 
-/// The directory so many steps above a file.
+/// The first word of the name of the directory so many steps above a file.
 #[inline(always)]
-pub fn above(leaf: Dentry, steps: u32) -> Dentry {
-    let mut node = leaf;
-    if steps != 0 {
-        climb(&mut node, steps);
-    }
-    node
+pub fn word_above(leaf: Entry, steps: u32) -> u64 {
+    untyped(name_above(leaf.dentry.name(), leaf.directory, steps) as *const u8)
 }
 
 /// The row at which a file's path ends.
 #[inline(always)]
-pub fn file(slot: u32, start: u16, leaf: Dentry, depth: u32) -> u32 {
-    walk(slot, start, leaf, depth)
+pub fn file(slot: u32, start: u16, leaf: Entry, depth: u32) -> u32 {
+    walk(slot, start, leaf.dentry.name(), leaf.directory, depth)
 }
 
 /// The row at which a cgroup's path ends.
@@ -343,7 +356,7 @@ pub fn file(slot: u32, start: u16, leaf: Dentry, depth: u32) -> u32 {
 pub fn cgroup(slot: u32, start: u16, leaf: KernfsNode) -> u32 {
     let mut node = leaf;
     let seen = climb(&mut node, MAX_DEPTH + 1);
-    walk(slot, start, leaf, seen.wrapping_sub(1))
+    walk(slot, start, leaf.name(), leaf.up(), seen.wrapping_sub(1))
 }
 
 /// The row at which a command name ends.

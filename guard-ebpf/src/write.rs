@@ -85,10 +85,12 @@ const fn writable(session: u32, policy: u32) -> u64 {
 /// Judges writing to a file; what was let through is remembered.
 #[inline(always)]
 fn judge_writing(session: u32, inode: Inode, dentry: Dentry) -> i32 {
-    let verdict = file::with_inode(Act::new(session, Operation::Overwrite), inode, dentry);
+    let outcome = file::with_inode(Act::new(session, Operation::Overwrite), inode, dentry);
+    let verdict = outcome.returned();
     // What may be written in procfs depends on who writes, and not on the file alone.
     if verdict == 0
-        && inode.super_block().magic() != magic::PROC
+        && outcome.is_for_all()
+        && inode.file_system().1 != magic::PROC
         && let Some((policy, _)) = judge::policy_of(session)
     {
         let mut mark = Mark::default();
@@ -189,7 +191,7 @@ fn judge_received(session: u32, file: File) -> i32 {
 fn judge_delegation(session: u32, file: File) -> i32 {
     match (file.inode(), file.dentry()) {
         (Some(inode), Some(dentry)) => {
-            file::with_inode(Act::new(session, Operation::Overwrite), inode, dentry)
+            file::with_inode(Act::new(session, Operation::Overwrite), inode, dentry).returned()
         }
         _ => judge::EPERM,
     }

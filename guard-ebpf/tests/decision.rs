@@ -33,8 +33,8 @@ fn clause() -> impl Strategy<Value = Clause> {
         0..MAX_RULES,
         prop::sample::subsequence(Operation::EVERY.to_vec(), 0..=4),
         prop::option::weighted(0.3, prop::collection::vec(1..=MAX_SIGNAL, 1..8)),
-        prop::sample::subsequence(Selector::EVERY.to_vec(), 0..=5),
-        prop::sample::subsequence(Selector::EVERY.to_vec(), 3..=5),
+        prop::sample::subsequence(Selector::EVERY.to_vec(), 0..=6),
+        prop::sample::subsequence(Selector::EVERY.to_vec(), 3..=6),
     )
         .prop_map(|(rule, operations, signals, uses, satisfied)| Clause {
             rule,
@@ -45,6 +45,11 @@ fn clause() -> impl Strategy<Value = Clause> {
         })
 }
 
+/// Every third rule has a limit.
+fn is_limited(rule: usize) -> bool {
+    rule % 3 == 1
+}
+
 fn policy(clauses: &[Clause], effects: &[usize], audit: bool) -> Policy {
     let mut policy = Policy {
         mode: if audit { MODE_AUDIT } else { MODE_ENFORCE },
@@ -52,6 +57,9 @@ fn policy(clauses: &[Clause], effects: &[usize], audit: bool) -> Policy {
     };
     for (rule, effect) in effects.iter().enumerate() {
         policy.effects[rule] = EFFECTS[*effect] as u8;
+    }
+    for rule in 0..MAX_RULES {
+        policy.limited[rule] = u8::from(is_limited(rule));
     }
     for (index, clause) in clauses.iter().enumerate() {
         policy.clause_rule[index] = clause.rule as u8;
@@ -92,7 +100,10 @@ fn matched(clauses: &[Clause]) -> Matched {
 }
 
 fn fits(clause: &Clause, operation: Operation, signal: u32) -> bool {
-    let concerns = |kind: &Selector| (*kind == Selector::Path) != operation.is_on_process();
+    let concerns = |kind: &Selector| match kind {
+        Selector::Actor => true,
+        kind => (*kind == Selector::Path) != operation.is_on_process(),
+    };
     clause.operations.contains(&operation)
         && (operation != Operation::Signal
             || (1..=MAX_SIGNAL).contains(&signal)
@@ -128,8 +139,10 @@ fn plain(
             reason: Reason::Default,
             rule: 0,
             yields: !is_free(operation),
+            limited: false,
         };
     };
+    let limited = is_limited(clause.rule) && EFFECTS[effects[clause.rule]] == Effect::Allow;
     Decision {
         verdict: match EFFECTS[effects[clause.rule]] {
             Effect::Allow => Verdict::Allow,
@@ -139,7 +152,8 @@ fn plain(
         },
         reason: Reason::Rule,
         rule: clause.rule as u8,
-        yields: matches!(EFFECTS[effects[clause.rule]], Effect::Deny),
+        yields: limited || EFFECTS[effects[clause.rule]] == Effect::Deny,
+        limited,
     }
 }
 
@@ -185,8 +199,7 @@ proptest! {
             };
             let mut candidates = Candidates::about(&policy, operation as u32, signal);
             for &kind in &order {
-                let concerns = kind.is_on_process() == operation.is_on_process();
-                if concerns && candidates.ask_for(&policy, kind) {
+                if kind.fits(operation.is_on_process()) && candidates.ask_for(&policy, kind) {
                     candidates.narrow(&policy, kind, matched.0[kind as usize]);
                 }
             }

@@ -125,6 +125,24 @@ impl Dentry {
         Self(self.read(Field::DentryParent))
     }
 
+    /// It with its directory.
+    #[inline(always)]
+    pub fn entry(self) -> Entry {
+        Entry {
+            dentry: self,
+            directory: self.parent(),
+        }
+    }
+
+    /// The number of the inode that it names; 0 for none.
+    #[inline(always)]
+    pub fn inode_number(self) -> u64 {
+        match untyped(self.embedded(Field::DentryInode)) {
+            0 => 0,
+            inode => untyped((inode + offset(Field::InodeNumber) as u64) as *const u8),
+        }
+    }
+
     /// What it names; none for a name that does not exist.
     #[inline(always)]
     pub fn inode(self) -> Option<Inode> {
@@ -160,6 +178,29 @@ impl Dentry {
             self.embedded(Field::DentryName)
                 .add(offset(Field::QstrName))
         })
+    }
+}
+
+/// A dentry with the directory above it, by which all else is found.
+///
+/// From 6.4 on the verifier looks for a name of each pointer that is read through one that it
+/// trusts, as a hook's arguments are: up to four times through all the kernel's types, one after
+/// the other (`btf_nested_type_is_trusted`), for each way through the program that leads there.
+/// Three quarters of the time that loading took went there. What is read is not trusted any more,
+/// and all that is read through that comes without.
+#[derive(Clone, Copy)]
+pub struct Entry {
+    /// It itself.
+    pub dentry: Dentry,
+    /// The directory; the root's is the root.
+    pub directory: Dentry,
+}
+
+impl Entry {
+    /// Its file system, which is its directory's.
+    #[inline(always)]
+    pub fn super_block(self) -> SuperBlock {
+        self.directory.super_block()
     }
 }
 
@@ -235,10 +276,13 @@ impl Inode {
         self.read(Field::InodeGeneration)
     }
 
-    /// Its file system.
+    /// The device number and the magic number of its file system. (Read as numbers: see
+    /// [`Entry`].)
     #[inline(always)]
-    pub fn super_block(self) -> SuperBlock {
-        SuperBlock(self.read(Field::InodeSb))
+    pub fn file_system(self) -> (u32, u64) {
+        let super_block = untyped(self.embedded(Field::InodeSb));
+        let read = |field| untyped((super_block + offset(field) as u64) as *const u8);
+        (read(Field::SbDevice) as u32, read(Field::SbMagic))
     }
 
     /// The number of the device that it stands for, `major << 20 | minor`.

@@ -14,7 +14,7 @@ use core::ffi::c_void;
 
 use aya_ebpf::EbpfContext;
 use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
-pub use file::{S_IFBLK, S_IFCHR, S_IFDIR, S_IFREG};
+pub use file::{Entry, S_IFBLK, S_IFCHR, S_IFDIR, S_IFREG};
 use guard_ebpf::kernel::{FIELD_COUNT, Field, MAX_ARGUMENTS, POISON, PROGRAM_COUNT, ProgramId};
 pub use listening::{ONLY_IPV6, PortSockets, TcpSock, mapped, unmapped};
 
@@ -171,7 +171,13 @@ impl Arguments {
     /// So it must not know what is compared.
     #[inline(always)]
     pub fn is_null(self, index: usize) -> bool {
-        forgotten(self.get(index)) == 0
+        self.address(index) == 0
+    }
+
+    /// The argument with this index, a pointer, as a number.
+    #[inline(always)]
+    pub fn address(self, index: usize) -> u64 {
+        forgotten(self.get(index))
     }
 }
 

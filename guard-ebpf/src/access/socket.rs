@@ -44,7 +44,12 @@ impl Sock {
     /// in the one that it was made in.
     #[inline(always)]
     pub fn network(self) -> u64 {
-        self.common(Field::SockNet)
+        // As a number: it is an identity, and handed to functions that take numbers only.
+        untyped(unsafe {
+            // SAFETY: only the address is computed; the helper checks what it reads.
+            self.0
+                .add(offset(Field::SockCommon) + offset(Field::SockNet))
+        })
     }
 
     /// The same as a Unix socket; none when it is another.

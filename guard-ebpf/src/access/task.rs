@@ -74,13 +74,14 @@ impl Task {
     /// namespace that is not the first.
     #[inline(always)]
     pub fn is_confined(self) -> bool {
-        match Cred::from_pointer(self.read(Field::TaskCred)) {
-            Some(cred) => {
-                let namespace = UserNamespace(cred.read(Field::CredUserNamespace));
-                cred.read::<u32>(Field::CredEuid) != 0 && !namespace.is_first()
-            }
-            None => false,
-        }
+        // (Read as numbers: see [`super::Entry`].)
+        let read = |address: u64, field| untyped((address + offset(field) as u64) as *const u8);
+        let cred = untyped(self.embedded(Field::TaskCred));
+        let namespace = read(cred, Field::CredUserNamespace);
+        cred != 0
+            && read(cred, Field::CredEuid) as u32 != 0
+            && namespace != 0
+            && read(namespace, Field::UserNamespaceLevel) as u32 != 0
     }
 
     /// Whether it may have the kernel spare it when memory runs out, or can come to: root has the
@@ -88,10 +89,14 @@ impl Task {
     #[inline(always)]
     pub fn may_prefer_itself(self) -> bool {
         const RESOURCE: u32 = 24;
-        match Cred::from_pointer(self.read(Field::TaskCred)) {
-            // Two words of 32 bits before 6.3, one of 64 since: the same in memory.
-            Some(cred) => cred.read::<u64>(Field::CredPermitted) >> RESOURCE & 1 != 0,
-            None => true,
+        // (Read as numbers: see [`super::Entry`].)
+        match untyped(self.embedded(Field::TaskCred)) {
+            0 => true,
+            cred => {
+                // Two words of 32 bits before 6.3, one of 64 since: the same in memory.
+                let permitted = cred + offset(Field::CredPermitted) as u64;
+                untyped(permitted as *const u8) >> RESOURCE & 1 != 0
+            }
         }
     }
 
@@ -111,6 +116,15 @@ impl Task {
         let memory = Memory::from_pointer(self.read(Field::TaskMm))?;
         let file = File::from_pointer(memory.read(Field::MmExeFile))?;
         file.dentry()
+    }
+
+    /// The number of its cgroup (version 2). (Read as numbers: see [`super::Entry`].)
+    #[inline(always)]
+    pub fn cgroup_id(self) -> u64 {
+        let read = |address: u64, field| untyped((address + offset(field) as u64) as *const u8);
+        let set = untyped(self.embedded(Field::TaskCgroups));
+        let node = read(read(set, Field::CssSetDefault), Field::CgroupKn);
+        read(node, Field::KernfsId)
     }
 
     /// Its cgroup (version 2).

@@ -8,6 +8,7 @@ mod doctor;
 pub mod exit;
 mod generate;
 pub mod output;
+mod resume;
 mod run;
 mod server;
 mod status;
@@ -49,6 +50,7 @@ enum Verb {
     Tail(tail::Arguments),
     Status(status::Arguments),
     Stop(stop::Arguments),
+    Resume(resume::Arguments),
     Check(check::Arguments),
     Doctor(doctor::Arguments),
     Threats(threats::Arguments),
@@ -78,6 +80,7 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> Exit {
         Verb::Tail(raw) => raw.validate().and_then(tail::Config::run),
         Verb::Status(raw) => status::run(&raw),
         Verb::Stop(raw) => raw.validate().and_then(stop::Config::run),
+        Verb::Resume(raw) => resume::run(&raw),
         Verb::Check(raw) => check::run(&raw),
         Verb::Doctor(raw) => doctor::run(&raw),
         Verb::Threats(raw) => threats::run(&raw),

@@ -196,6 +196,14 @@ fn troubles(session: &SessionStatus) -> String {
             let _ = write!(text, "\n{name}: {count} {what}\n");
         }
     }
+    if !session.exceeded.is_empty() {
+        let _ = write!(
+            text,
+            "\n{name}: the limit of {} is exceeded, and the session is refused by that now; see what it \
+             does (guard tail --session {name}), and type: guard resume {name}\n",
+            plain(&session.exceeded.join(", "))
+        );
+    }
     text
 }
 
@@ -256,6 +264,7 @@ mod tests {
                 errors: 0,
                 unlabelled: 0,
                 forgotten: 0,
+                exceeded: vec!["workspace".into()],
                 cgroup: "/sys/fs/cgroup/guard/claude-1".into(),
                 log: "/var/log/guard/x.jsonl".into(),
             }],
@@ -275,6 +284,8 @@ claude-1: the policy was edited and has a mistake; the one before stays in force
   ^
 
 claude-1: 5 events were lost because the ring buffer was full; the verdicts were in force all the same
+
+claude-1: the limit of workspace is exceeded, and the session is refused by that now; see what it does (guard tail --session claude-1), and type: guard resume claude-1
 
 guard 0.1.0 on Linux 6.12.1, server 77
 Seen to be refused just now: signal, delete

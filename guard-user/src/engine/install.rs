@@ -66,6 +66,7 @@ impl Engine {
             Ok(Start {
                 path: move_row(start.path)?,
                 executable: move_row(start.executable)?,
+                actor: move_row(start.actor)?,
             })
         };
         for (index, row) in compiled.rows.iter().enumerate().skip(1) {

@@ -9,7 +9,9 @@ use guard_ebpf::automaton::{Row, Start, StartKey};
 use guard_ebpf::bits::Bits;
 use guard_ebpf::policy::{Policy, UserKey};
 use guard_ebpf::record::ExecutableKey;
-use guard_ebpf::session::{Counters, EvictedKey, Listener, Owner, PortKey, Session};
+use guard_ebpf::session::{
+    Counters, EvictedKey, Listener, MAX_LIMITS, Owner, PortKey, Session, Spent,
+};
 
 use super::shared::Shared;
 
@@ -19,6 +21,8 @@ pub struct Maps {
     pub sessions: Array<MapData, Shared<Session>>,
     /// What each session did.
     pub counters: Array<MapData, Shared<Counters>>,
+    /// How far each session has come with its limits.
+    pub spent: Array<MapData, Shared<[Spent; MAX_LIMITS]>>,
     /// Sessions' cgroups.
     pub cgroups: HashMap<MapData, u64, u32>,
     /// The guard's processes.
@@ -73,6 +77,7 @@ pub const NAMES: &[&str] = &[
     "IPC_OBJECTS",
     "EVICTED",
     "MOUNTED",
+    "SPENT",
 ];
 
 impl Maps {
@@ -81,6 +86,7 @@ impl Maps {
         Ok(Self {
             sessions: pinned(directory, "SESSIONS", Map::Array)?,
             counters: pinned(directory, "COUNTERS", Map::Array)?,
+            spent: pinned(directory, "SPENT", Map::Array)?,
             cgroups: pinned(directory, "CGROUPS", Map::HashMap)?,
             guards: pinned(directory, "GUARDS", Map::HashMap)?,
             policies: pinned(directory, "POLICIES", Map::Array)?,

@@ -6,7 +6,7 @@ use std::io::Read;
 use anyhow::{Context, Result, bail, ensure};
 use guard_ebpf::abi::MAX_SESSIONS;
 use guard_ebpf::record::Member;
-use guard_ebpf::session::{Counters, Session, place};
+use guard_ebpf::session::{Counters, MAX_LIMITS, Session, Spent, place};
 
 use super::maps::full;
 use super::shared::Shared;
@@ -34,6 +34,7 @@ impl Engine {
             .counters
             .set(place(id), Shared(Counters::default()), 0)
             .context("the session's counters cannot be set")?;
+        self.lift(id)?;
         self.point(id, policy)?;
         self.last_session = id;
         Ok(id)
@@ -44,6 +45,33 @@ impl Engine {
         // Fails unless its place is its own still.
         self.counters(session)?;
         self.point(session, policy)
+    }
+
+    /// Which limits of its policy's rules a session has exceeded.
+    pub fn exceeded(&self, session: u32) -> Result<Vec<u8>> {
+        // Fails unless its place is its own still.
+        self.counters(session)?;
+        let spent = self.maps.spent.get(&place(session), 0);
+        let spent = spent.context("the session's limits cannot be read")?.0;
+        Ok((0..)
+            .zip(spent)
+            .filter(|(_, spent)| spent.exceeded != 0)
+            .map(|(limit, _)| limit)
+            .collect())
+    }
+
+    /// Has a session begin anew with all limits.
+    pub fn lift_limits(&mut self, session: u32) -> Result<()> {
+        self.counters(session)?;
+        self.lift(session)
+    }
+
+    fn lift(&mut self, session: u32) -> Result<()> {
+        let none = [Spent::default(); MAX_LIMITS];
+        self.maps
+            .spent
+            .set(place(session), Shared(none), 0)
+            .context("the session's limits cannot be set")
     }
 
     /// Writes a session into its place.

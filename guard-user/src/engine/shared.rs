@@ -4,7 +4,9 @@ use guard_ebpf::automaton::{Row, Start, StartKey};
 use guard_ebpf::bits::Bits;
 use guard_ebpf::policy::{Policy, UserKey};
 use guard_ebpf::record::ExecutableKey;
-use guard_ebpf::session::{Counters, EvictedKey, Listener, Owner, PortKey, Session};
+use guard_ebpf::session::{
+    Counters, EvictedKey, Listener, MAX_LIMITS, Owner, PortKey, Session, Spent,
+};
 
 /// A type of `guard_ebpf` that lies in a map.
 #[repr(transparent)]
@@ -24,6 +26,7 @@ impl Plain for Policy {}
 impl Plain for PortKey {}
 impl Plain for Row {}
 impl Plain for Session {}
+impl Plain for [Spent; MAX_LIMITS] {}
 impl Plain for Start {}
 impl Plain for StartKey {}
 impl Plain for UserKey {}

@@ -346,7 +346,8 @@ fn session_name(names: &impl Names, id: u32) -> String {
 
 fn judged(what: &What, actor: Process, target: Target, names: &impl Names) -> Judged {
     let words = reasons::text(what.reason, what.operation, what.facility);
-    let rule = (what.reason == Reason::Rule).then(|| names.rule(what.policy, what.rule));
+    let by_rule = matches!(what.reason, Reason::Rule | Reason::Limit);
+    let rule = by_rule.then(|| names.rule(what.policy, what.rule));
     let info = rule.flatten();
     Judged {
         verdict: what.verdict,

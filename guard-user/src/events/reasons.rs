@@ -109,6 +109,10 @@ pub fn text(reason: Reason, operation: Operation, facility: Option<Facility>) ->
             "it lies deeper than 1024 directories, which guard can follow",
             "move it up, or do this from outside the session",
         ),
+        (Reason::Limit, _) => (
+            "the rule lets so many through, and there were more",
+            "ask whoever runs guard whether it goes on: they lift the limit with `guard resume`",
+        ),
         (Reason::Error, _) => (
             "guard did not find the session's policy; in doubt it refuses",
             "see `guard status` and the server's log; this is a mistake of guard's",

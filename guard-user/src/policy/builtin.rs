@@ -84,6 +84,7 @@ fn rule(name: &str, because: &str, on: Vec<PathGlob>) -> RulesetRule {
             name: name.to_owned(),
             because: Some(because.to_owned()),
             source: None,
+            limit: None,
         },
         effect: Effect::DenyAlways,
         operations: OPERATIONS.to_vec(),
@@ -92,6 +93,8 @@ fn rule(name: &str, because: &str, on: Vec<PathGlob>) -> RulesetRule {
         to: None,
         on: Some(on),
         via: None,
+        by: None,
+        at_most: None,
     }
 }
 

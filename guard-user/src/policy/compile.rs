@@ -11,12 +11,13 @@ use guard_ebpf::automaton::{DEAD, Start};
 use guard_ebpf::bits::{Bits, MAX_CLAUSES};
 use guard_ebpf::operation::{Facility, Operation};
 use guard_ebpf::policy::{
-    Effect, MAX_RULES, MODE_AUDIT, MODE_ENFORCE, Policy, SELECTORS, Selector,
+    Effect, Limit, MAX_RULES, MODE_AUDIT, MODE_ENFORCE, Policy, SELECTORS, Selector,
 };
+use guard_ebpf::session::MAX_LIMITS;
 
 use super::automaton::build;
 use super::builtin;
-use super::compiled::Compiled;
+use super::compiled::{Compiled, RuleInfo};
 use super::document::{Item, PathGlob, Via};
 use super::environment::{Environment, Host};
 use super::expression::{Body, Entry, Meaning};
@@ -68,6 +69,7 @@ pub(crate) fn compile(
             ..Policy::EMPTY
         },
         clauses: 0,
+        limits: 0,
         starts: Starts::default(),
         users: BTreeMap::new(),
         notes: Vec::new(),
@@ -84,6 +86,12 @@ pub(crate) fn compile(
             compiler.clauses
         ));
     }
+    if compiler.limits > MAX_LIMITS {
+        return Err(format!(
+            "{} rules have an `at-most`, and the limit is {MAX_LIMITS}",
+            compiler.limits
+        ));
+    }
     compiler.finish(ruleset)
 }
 
@@ -92,6 +100,7 @@ pub(crate) fn compile(
 struct Starts {
     files: BTreeMap<Device, BTreeSet<Entry>>,
     executables: BTreeMap<Device, BTreeSet<Entry>>,
+    actors: BTreeMap<Device, BTreeSet<Entry>>,
     names: BTreeSet<Entry>,
     cgroups: BTreeSet<Entry>,
     sockets: BTreeSet<Entry>,
@@ -102,6 +111,8 @@ struct Compiler<'load> {
     policy: Policy,
     /// How many clauses there are; those beyond the limit are counted and lead nowhere.
     clauses: usize,
+    /// How many limits there are, in the same way.
+    limits: usize,
     starts: Starts,
     users: BTreeMap<u32, Bits>,
     notes: Vec<String>,
@@ -155,6 +166,18 @@ impl Compiler<'_> {
         if !unconditional.is_empty() {
             self.clause(index, rule, &unconditional);
         }
+        if let Some(limit) = rule.at_most {
+            self.limit(index, limit);
+        }
+    }
+
+    /// Gives a rule a limit; those beyond the most that there can be are counted.
+    fn limit(&mut self, index: usize, limit: Limit) {
+        if let Some(place) = self.policy.limits.get_mut(self.limits) {
+            *place = limit;
+            self.policy.limited[index] = self.limits as u8 + 1;
+        }
+        self.limits += 1;
     }
 
     /// A new clause of a rule, about some of its operations.
@@ -185,7 +208,36 @@ impl Compiler<'_> {
                 self.policy.details[facility.detail() as usize].insert(clause);
             }
         }
+        for item in rule.by.iter().flatten() {
+            self.uses(clause, Selector::Actor);
+            if let Some(glob) = &item.exe {
+                self.executable(clause, rule, glob, |starts| &mut starts.actors);
+            }
+        }
         clause
+    }
+
+    /// Adds the places of an executable to a clause.
+    fn executable(
+        &mut self,
+        clause: usize,
+        rule: &RulesetRule,
+        glob: &PathGlob,
+        of: fn(&mut Starts) -> &mut BTreeMap<Device, BTreeSet<Entry>>,
+    ) {
+        for place in self.places(rule, glob) {
+            // What protects an executable from deletion is a rule on paths.
+            if !place.ancestor {
+                let set = of(&mut self.starts).entry(place.device).or_default();
+                set.insert(Entry {
+                    meaning: Meaning {
+                        clause,
+                        ancestor: false,
+                    },
+                    body: Body::Path(place.parts),
+                });
+            }
+        }
     }
 
     /// Adds the places of a glob to a clause, with the directories on the way if they matter.
@@ -237,13 +289,7 @@ impl Compiler<'_> {
         };
         if let Some(glob) = &item.exe {
             self.uses(clause, Selector::Executable);
-            for place in self.places(rule, glob) {
-                // What protects an executable from deletion is a rule on paths.
-                if !place.ancestor {
-                    let set = self.starts.executables.entry(place.device).or_default();
-                    set.insert(entry(Body::Path(place.parts)));
-                }
-            }
+            self.executable(clause, rule, glob, |starts| &mut starts.executables);
         }
         if let Some(name) = &item.name {
             self.uses(clause, Selector::Name);
@@ -291,19 +337,22 @@ impl Compiler<'_> {
         {
             sets.push(of(&mut self.starts.files, device));
             sets.push(of(&mut self.starts.executables, device));
+            sets.push(of(&mut self.starts.actors, device));
         }
         let built = build(&sets).map_err(super::automaton::TooLarge::message)?;
         let [name_start, cgroup_start, socket_start, paths @ ..] = built.starts.as_slice() else {
             unreachable!("there is a row for every set of expressions");
         };
-        let mut starts = paths.chunks_exact(2).map(|pair| Start {
-            path: pair[0],
-            executable: pair[1],
+        let mut starts = paths.chunks_exact(3).map(|three| Start {
+            path: three[0],
+            executable: three[1],
+            actor: three[2],
         });
         let elsewhere = starts.next().unwrap_or_default();
         let nowhere = Start {
             path: DEAD,
             executable: DEAD,
+            actor: DEAD,
         };
         let mut unreached = 0;
         let starts = devices
@@ -325,7 +374,15 @@ impl Compiler<'_> {
             rows: built.rows,
             starts,
             users: self.users.into_iter().collect(),
-            rules: ruleset.rules.iter().map(|rule| rule.info.clone()).collect(),
+            rules: ruleset
+                .rules
+                .iter()
+                .zip(self.policy.limited)
+                .map(|(rule, limited)| RuleInfo {
+                    limit: limited.checked_sub(1),
+                    ..rule.info.clone()
+                })
+                .collect(),
         };
         Ok((compiled, self.notes))
     }

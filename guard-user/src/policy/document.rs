@@ -2,7 +2,7 @@
 //! says so. Names are not looked up yet; that needs the documents that it includes.
 
 use guard_ebpf::operation::{Facility, Operation};
-use guard_ebpf::policy::Effect;
+use guard_ebpf::policy::{Effect, Limit};
 
 use super::diagnostics::Span;
 use super::glob::{Part, Token};
@@ -95,6 +95,10 @@ pub(crate) struct Rule {
     pub on: Option<Vec<On>>,
     /// Via which sockets; via every socket where it does not say.
     pub via: Option<Vec<Via>>,
+    /// By which groups; by every program where it does not say.
+    pub by: Option<Vec<Named>>,
+    /// How often.
+    pub at_most: Option<Limit>,
     /// Where it stands.
     pub span: Span,
 }

@@ -64,42 +64,95 @@ pub enum SocketFacts {
 }
 
 impl Compiled {
+    /// Decisions on what a program does: its executable, as in [`ProcessFacts::executable`].
+    #[must_use]
+    pub fn by(&self, executable: Option<(u32, &[u8])>) -> Decider<'_> {
+        let row = executable.map(|(device, path)| {
+            let start = self.start(device).actor;
+            self.run(start, without_root(path))
+        });
+        Decider {
+            compiled: self,
+            actor: row.map_or(Bits::NONE, |row| row.matches),
+        }
+    }
+
+    fn start(&self, device: u32) -> guard_ebpf::automaton::Start {
+        let listed = self.starts.iter().find(|(known, _)| *known == device);
+        listed.map_or(self.policy.elsewhere, |(_, start)| *start)
+    }
+
+    fn run(&self, start: u16, text: &[u8]) -> &Row {
+        let end = text.iter().fold(start, |row, &byte| {
+            self.rows[usize::from(row)].step(self.policy.classes[usize::from(byte)])
+        });
+        &self.rows[usize::from(end)]
+    }
+}
+
+/// Decisions of a policy on what one program does.
+#[derive(Clone, Copy, Debug)]
+pub struct Decider<'policy> {
+    compiled: &'policy Compiled,
+    /// The clauses that the program satisfies.
+    actor: Bits,
+}
+
+impl Decider<'_> {
+    /// What a target satisfies, of which nothing is known yet.
+    fn matched(self) -> Matched {
+        let mut matched = Matched::default();
+        matched.set(Selector::Actor, self.actor);
+        matched
+    }
+
     /// Decides on an operation on a process. `signal` counts for [`Operation::Signal`] only.
     #[must_use]
-    pub fn on_process(&self, operation: Operation, signal: u32, facts: &ProcessFacts) -> Decision {
-        let mut matched = Matched::default();
+    pub fn on_process(self, operation: Operation, signal: u32, facts: &ProcessFacts) -> Decision {
+        let mut matched = self.matched();
         if let Some((device, path)) = &facts.executable {
-            let row = self.run(self.start(*device).executable, without_root(path));
+            let row = self
+                .compiled
+                .run(self.compiled.start(*device).executable, without_root(path));
             matched.set(Selector::Executable, row.matches);
         }
-        let name = self.run(self.policy.name_start, &facts.name);
+        let name = self
+            .compiled
+            .run(self.compiled.policy.name_start, &facts.name);
         matched.set(Selector::Name, name.matches);
-        let user = self.users.iter().find(|(uid, _)| *uid == facts.uid);
+        let user = self
+            .compiled
+            .users
+            .iter()
+            .find(|(uid, _)| *uid == facts.uid);
         matched.set(Selector::User, user.map_or(Bits::NONE, |(_, bits)| *bits));
-        let cgroup = self.run(self.policy.cgroup_start, without_root(&facts.cgroup));
+        let cgroup = self.compiled.run(
+            self.compiled.policy.cgroup_start,
+            without_root(&facts.cgroup),
+        );
         matched.set(Selector::Cgroup, cgroup.matches);
-        decide(&self.policy, operation, signal, &matched)
+        decide(&self.compiled.policy, operation, signal, &matched)
     }
 
     /// Decides on an operation on a file.
     #[must_use]
-    pub fn on_file(&self, operation: Operation, facts: &FileFacts) -> Decision {
+    pub fn on_file(self, operation: Operation, facts: &FileFacts) -> Decision {
         self.at_path(operation, 0, facts)
     }
 
     /// Decides on the use of a facility of the machine: through a file, or without one.
     #[must_use]
-    pub fn on_machine(&self, facility: Facility, file: Option<&FileFacts>) -> Decision {
+    pub fn on_machine(self, facility: Facility, file: Option<&FileFacts>) -> Decision {
         let (operation, detail) = (Operation::Machine, facility.detail());
         match file {
             Some(facts) => self.at_path(operation, detail, facts),
-            None => decide(&self.policy, operation, detail, &Matched::default()),
+            None => decide(&self.compiled.policy, operation, detail, &self.matched()),
         }
     }
 
     /// Decides on a connection to a socket.
     #[must_use]
-    pub fn on_socket(&self, facts: &SocketFacts) -> Decision {
+    pub fn on_socket(self, facts: &SocketFacts) -> Decision {
         let text = match facts {
             SocketFacts::File(file) => return self.at_path(Operation::Connect, 0, file),
             SocketFacts::Abstract(name) => {
@@ -115,10 +168,10 @@ impl Compiled {
             }
             SocketFacts::Other(family) => vec![b'#', digit(family >> 4), digit(*family)],
         };
-        let mut matched = Matched::default();
-        let row = self.run(self.policy.socket_start, &text);
+        let mut matched = self.matched();
+        let row = self.compiled.run(self.compiled.policy.socket_start, &text);
         matched.set(Selector::Path, row.matches);
-        let decision = decide(&self.policy, Operation::Connect, 0, &matched);
+        let decision = decide(&self.compiled.policy, Operation::Connect, 0, &matched);
         match facts {
             SocketFacts::Internet { is_free: true, .. } if decision.reason == Reason::Default => {
                 Decision {
@@ -131,15 +184,18 @@ impl Compiled {
     }
 
     /// Decides on an operation on what lies at a path.
-    fn at_path(&self, operation: Operation, detail: u32, facts: &FileFacts) -> Decision {
-        let row = self.run(self.start(facts.device).path, without_root(&facts.path));
+    fn at_path(self, operation: Operation, detail: u32, facts: &FileFacts) -> Decision {
+        let row = self.compiled.run(
+            self.compiled.start(facts.device).path,
+            without_root(&facts.path),
+        );
         let mut clauses = row.matches;
         if facts.is_directory && guards_ancestors(operation) {
             clauses = clauses.or(row.ancestors);
         }
-        let mut matched = Matched::default();
+        let mut matched = self.matched();
         matched.set(Selector::Path, clauses);
-        let decision = decide(&self.policy, operation, detail, &matched);
+        let decision = decide(&self.compiled.policy, operation, detail, &matched);
         if facts.is_own && decision.yields {
             return Decision {
                 verdict: Verdict::Allow,
@@ -147,18 +203,6 @@ impl Compiled {
             };
         }
         decision
-    }
-
-    fn start(&self, device: u32) -> guard_ebpf::automaton::Start {
-        let listed = self.starts.iter().find(|(known, _)| *known == device);
-        listed.map_or(self.policy.elsewhere, |(_, start)| *start)
-    }
-
-    fn run(&self, start: u16, text: &[u8]) -> &Row {
-        let end = text.iter().fold(start, |row, &byte| {
-            self.rows[usize::from(row)].step(self.policy.classes[usize::from(byte)])
-        });
-        &self.rows[usize::from(end)]
     }
 }
 

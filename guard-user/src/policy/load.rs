@@ -355,13 +355,15 @@ impl Load<'_> {
             },
             |name| name.text.clone(),
         );
-        let to = scope.items(rule, &self.texts, &mut self.mistakes);
+        let to = scope.items(rule.to.as_deref(), &self.texts, &mut self.mistakes);
+        let by = scope.programs(rule.by.as_deref(), &self.texts, &mut self.mistakes);
         let on = scope.globs(rule, &self.texts, &mut self.mistakes);
-        let (to, on) = (to.ok()?, on.ok()?);
+        let (to, by, on) = (to.ok()?, by.ok()?, on.ok()?);
         let via = rule.via.clone();
         let nothing = to.as_ref().is_some_and(Vec::is_empty)
             || on.as_ref().is_some_and(Vec::is_empty)
-            || via.as_ref().is_some_and(Vec::is_empty);
+            || via.as_ref().is_some_and(Vec::is_empty)
+            || by.as_ref().is_some_and(Vec::is_empty);
         if nothing {
             if self.mistakes.is_empty() && !rule.lacks_repository() {
                 let (file, line) = place;
@@ -377,6 +379,7 @@ impl Load<'_> {
                 name,
                 because: rule.because.clone(),
                 source: Some(place),
+                limit: None,
             },
             effect: rule.effect,
             operations: rule.operations.clone(),
@@ -385,6 +388,8 @@ impl Load<'_> {
             to,
             on,
             via,
+            by,
+            at_most: rule.at_most,
         })
     }
 }

@@ -1,5 +1,6 @@
 //! Policies: YAML → document → compiled policy.
 
+mod at_most;
 mod automaton;
 mod builtin;
 pub mod check;

@@ -11,7 +11,7 @@ use super::tree::{Node, Value};
 use crate::system::signals;
 
 /// The keys of a rule.
-const RULE: [&str; 10] = [
+const RULE: [&str; 12] = [
     "name",
     "allow",
     "deny",
@@ -21,6 +21,8 @@ const RULE: [&str; 10] = [
     "to",
     "on",
     "via",
+    "by",
+    "at-most",
     "because",
 ];
 
@@ -74,6 +76,8 @@ impl Reader<'_> {
             to: None,
             on: None,
             via: None,
+            by: None,
+            at_most: None,
             span,
         };
         let mut keys = Keys::default();
@@ -109,6 +113,11 @@ impl Reader<'_> {
                 "via" => {
                     keys.via = Some(key_span);
                     rule.via = Some(self.via(value));
+                }
+                "by" => rule.by = Some(self.names(value, "`by` names groups of programs")),
+                "at-most" => {
+                    keys.at_most = Some(key_span);
+                    rule.at_most = self.at_most(value);
                 }
                 _ => {
                     let effect = EFFECTS.iter().find(|(name, _)| *name == key);
@@ -160,6 +169,14 @@ impl Reader<'_> {
                     format!("`{key}` narrows the operation `{name}`, which is not here"),
                 );
             }
+        }
+        if let Some(span) = keys.at_most
+            && rule.effect != Effect::Allow
+        {
+            self.mistake(
+                span,
+                "`at-most` says how often a rule lets something through, and this one does not",
+            );
         }
         let selected: Vec<(Targets, Span)> = Targets::EVERY
             .into_iter()
@@ -313,6 +330,7 @@ struct Keys {
     to: Option<Span>,
     on: Option<Span>,
     via: Option<Span>,
+    at_most: Option<Span>,
 }
 
 /// The kinds of targets, each of which has a key of its own.

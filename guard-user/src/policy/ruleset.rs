@@ -4,7 +4,7 @@
 use std::fmt;
 
 use guard_ebpf::operation::{Facility, Operation};
-use guard_ebpf::policy::Effect;
+use guard_ebpf::policy::{Effect, Limit};
 
 use super::compiled::RuleInfo;
 use super::document::{Item, PathGlob, Via};
@@ -41,6 +41,10 @@ pub struct RulesetRule {
     pub(crate) on: Option<Vec<PathGlob>>,
     /// Via which sockets; every one where it does not say.
     pub(crate) via: Option<Vec<Via>>,
+    /// By which programs; by every one where it does not say.
+    pub(crate) by: Option<Vec<Item>>,
+    /// How often.
+    pub at_most: Option<Limit>,
 }
 
 impl RulesetRule {
@@ -73,6 +77,13 @@ impl RulesetRule {
     pub fn sockets(&self) -> Option<Vec<&str>> {
         let sockets = self.via.as_ref()?;
         Some(sockets.iter().map(Via::written).collect())
+    }
+
+    /// The programs by which it is done, as the policy writes them. None means every program.
+    #[must_use]
+    pub fn programs(&self) -> Option<Vec<&str>> {
+        let items = self.by.as_ref()?;
+        Some(items.iter().map(|item| item.written.as_str()).collect())
     }
 
     /// Which signals and facilities it is about, where it says so.
@@ -116,10 +127,26 @@ impl fmt::Display for RulesetRule {
         if self.on.is_none() && self.facilities.is_none() && has(|o| o == Operation::Machine) {
             f.write_str("\n    with every facility of the machine")?;
         }
+        if self.by.is_some() {
+            lines(f, "by", self.programs(), "")?;
+        }
+        if let Some(Limit { count, seconds }) = self.at_most {
+            write!(f, "\n    at most {count} times in {}", period(seconds))?;
+        }
         if let Some(because) = &self.info.because {
             write!(f, "\n    because {because}")?;
         }
         Ok(())
+    }
+}
+
+/// A time as a policy says it.
+#[must_use]
+pub fn period(seconds: u32) -> String {
+    match seconds {
+        seconds if seconds % 3600 == 0 => format!("{}h", seconds / 3600),
+        seconds if seconds % 60 == 0 => format!("{}m", seconds / 60),
+        seconds => format!("{seconds}s"),
     }
 }
 

@@ -73,11 +73,11 @@ impl Scope {
     /// The items of the groups that a rule names.
     pub fn items(
         &self,
-        rule: &Rule,
+        names: Option<&[Named]>,
         sources: &Sources,
         mistakes: &mut Vec<Diagnostic>,
     ) -> Result<Option<Vec<Item>>, Unknown> {
-        let Some(names) = &rule.to else {
+        let Some(names) = names else {
             return Ok(None);
         };
         let mut items = Vec::new();
@@ -103,6 +103,37 @@ impl Scope {
         } else {
             Err(Unknown)
         }
+    }
+
+    /// The items of the groups of programs that a rule names: of who acts, only the executable
+    /// counts. A name is what a process calls itself, and its user and cgroup are the session's.
+    pub fn programs(
+        &self,
+        names: Option<&[Named]>,
+        sources: &Sources,
+        mistakes: &mut Vec<Diagnostic>,
+    ) -> Result<Option<Vec<Item>>, Unknown> {
+        for name in names.unwrap_or_default() {
+            let Some((items, _)) = self.groups.get(&name.text) else {
+                continue;
+            };
+            let other = |item: &&Item| {
+                item.exe.is_none()
+                    || item.name.is_some()
+                    || item.user.is_some()
+                    || item.cgroup.is_some()
+            };
+            if let Some(item) = items.iter().find(other) {
+                let message = format!(
+                    "`by` goes by executables alone, and the group `{}` has an item that asks for \
+                     something else: `{}`",
+                    name.text, item.written
+                );
+                mistakes.push(sources.mistake(name.span, message));
+                return Err(Unknown);
+            }
+        }
+        self.items(names, sources, mistakes)
     }
 
     /// The globs that a rule names.

@@ -104,6 +104,7 @@ impl Server {
                 Ok(Request::Stop { session, grace }) => {
                     self.stop(&session, Duration::from_millis(grace)).await
                 }
+                Ok(Request::Resume { session }) => self.lift_limits(&session, peer.pid),
                 Ok(Request::Status) => Response::Status(Box::new(self.status())),
                 Err(refused) => {
                     connection.send(&refused.into()).await?;

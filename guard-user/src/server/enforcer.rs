@@ -49,6 +49,10 @@ pub trait Enforcer {
     fn start_session(&mut self, policy: Installed) -> Result<u32>;
     /// Gives a session another policy, in one step.
     fn set_policy(&mut self, session: u32, policy: Installed) -> Result<()>;
+    /// Which limits of its policy's rules a session has exceeded.
+    fn exceeded(&self, session: u32) -> Result<Vec<u8>>;
+    /// Has a session begin anew with all limits.
+    fn lift_limits(&mut self, session: u32) -> Result<()>;
     /// Ends a session that has no processes.
     fn end_session(&mut self, session: u32) -> Result<()>;
     /// Labels whatever is moved into the cgroup of this id.

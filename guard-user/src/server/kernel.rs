@@ -88,6 +88,14 @@ impl Enforcer for Engine {
         Engine::set_policy(self, session, policy.into())
     }
 
+    fn exceeded(&self, session: u32) -> Result<Vec<u8>> {
+        Engine::exceeded(self, session)
+    }
+
+    fn lift_limits(&mut self, session: u32) -> Result<()> {
+        Engine::lift_limits(self, session)
+    }
+
     fn end_session(&mut self, session: u32) -> Result<()> {
         Engine::end_session(self, session)
     }

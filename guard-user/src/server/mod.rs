@@ -25,6 +25,7 @@ pub mod proof;
 pub mod protocol;
 mod reload;
 mod report;
+mod resume;
 mod start;
 pub mod state;
 mod undo;

@@ -36,6 +36,8 @@ pub struct Pretended {
     pub given: BTreeMap<u64, u32>,
     /// File systems that policies were made to forget.
     pub gone: BTreeSet<(u32, u32)>,
+    /// Sessions with the limits that they have exceeded.
+    pub exceeded: BTreeSet<(u32, u8)>,
     pub addresses: Vec<[u8; 16]>,
     /// Sessions whose tasks were given up.
     pub given_up: BTreeSet<u32>,
@@ -193,6 +195,19 @@ impl Enforcer for Engine {
             .get_mut(&session)
             .context("no such session")?;
         *in_force = policy;
+        Ok(())
+    }
+
+    fn exceeded(&self, session: u32) -> Result<Vec<u8>> {
+        let engine = self.0.borrow();
+        let exceeded = engine.exceeded.iter();
+        let of_session = exceeded.filter(|(other, _)| *other == session);
+        Ok(of_session.map(|(_, limit)| *limit).collect())
+    }
+
+    fn lift_limits(&mut self, session: u32) -> Result<()> {
+        let mut engine = self.0.borrow_mut();
+        engine.exceeded.retain(|(other, _)| *other != session);
         Ok(())
     }
 

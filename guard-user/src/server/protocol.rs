@@ -16,7 +16,7 @@ use crate::session::name::Name;
 
 /// The protocol's version. Client and server have to agree on it: they are one program, and
 /// differ only when it was replaced while a server was running.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// The longest line, in bytes.
 pub const MAX_LINE: usize = 4 << 20;
@@ -59,6 +59,11 @@ pub enum Request {
         session: Name,
         /// How long processes may take to end by themselves, in milliseconds.
         grace: u64,
+    },
+    /// The lifting of the limits that a session has exceeded.
+    Resume {
+        /// Which.
+        session: Name,
     },
     /// Events as they happen, those that the filter wants.
     Follow(Filter),
@@ -132,6 +137,11 @@ pub enum Response {
         processes: u64,
         /// How many are still there, in spite of everything.
         left: u64,
+    },
+    /// The limits of these rules were exceeded, and count anew.
+    Resumed {
+        /// The rules' names.
+        rules: Vec<String>,
     },
     /// Events follow.
     Following,
@@ -219,6 +229,8 @@ pub struct SessionStatus {
     pub unlabelled: u64,
     /// Files of its own that are protected from it now.
     pub forgotten: u64,
+    /// The rules whose limits it has exceeded.
+    pub exceeded: Vec<String>,
     /// Its cgroup.
     pub cgroup: PathBuf,
     /// Its log.

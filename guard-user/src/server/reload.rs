@@ -147,17 +147,25 @@ impl Server {
             return Ok(());
         };
         let before = session.state.in_force();
+        let limited = session.state.limited();
         session.know(KnownPolicy {
             installed: policy,
             rules: ready.compiled.rules.clone(),
         });
         session.state.mistake = None;
-        if let (Some(engine), Some(before)) = (engine, before)
-            && let Err(error) = engine.retire(before)
-        {
-            log(&format!(
-                "a policy before an edit can't be removed: {error:#}"
-            ));
+        let is_same = limited == session.state.limited();
+        if let (Some(engine), Some(before)) = (engine, before) {
+            if let Err(error) = engine.retire(before) {
+                log(&format!(
+                    "a policy before an edit can't be removed: {error:#}"
+                ));
+            }
+            // What was counted belongs to other rules now.
+            if !is_same && let Err(error) = engine.lift_limits(id) {
+                log(&format!(
+                    "the limits of rules can't be begun anew: {error:#}"
+                ));
+            }
         }
         let edit = PolicyEdit {
             change: PolicyChange::Applied,

@@ -56,6 +56,7 @@ fn session_status(inner: &Inner, id: u32, session: &Session) -> SessionStatus {
         errors: counters.errors,
         unlabelled: counters.unlabelled,
         forgotten: counters.forgotten,
+        exceeded: inner.exceeded(id),
         cgroup: state.cgroup.directory.clone(),
         log: state.log.clone(),
     }

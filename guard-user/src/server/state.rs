@@ -74,6 +74,19 @@ pub struct KnownPolicy {
     pub rules: Vec<RuleInfo>,
 }
 
+impl KnownPolicy {
+    /// The rules that have limits, by name, in the order of the limits.
+    pub fn limited(&self) -> Vec<&str> {
+        let mut limited: Vec<_> = self
+            .rules
+            .iter()
+            .filter_map(|rule| Some((rule.limit?, rule.name.as_str())))
+            .collect();
+        limited.sort_unstable();
+        limited.into_iter().map(|(_, name)| name).collect()
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Envelope<Body> {

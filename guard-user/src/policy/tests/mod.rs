@@ -1,6 +1,7 @@
 //! Policies end to end, on a host that exists in memory only: YAML in, verdict or diagnostic
 //! out.
 
+mod actors;
 mod default;
 mod loading;
 mod mistakes;
@@ -167,12 +168,12 @@ fn process() -> ProcessFacts {
 
 impl Loaded {
     fn delete(&self, facts: &FileFacts) -> &str {
-        self.told(self.compiled.on_file(Operation::Delete, facts))
+        self.told(self.compiled.by(None).on_file(Operation::Delete, facts))
     }
 
     /// The verdict on an operation on a file.
     fn file(&self, operation: Operation, facts: &FileFacts) -> &str {
-        self.told(self.compiled.on_file(operation, facts))
+        self.told(self.compiled.by(None).on_file(operation, facts))
     }
 
     /// The verdict on a connection to a Unix socket at a path of the root's file system, to
@@ -191,16 +192,20 @@ impl Loaded {
                 is_free: !address.is_loopback(),
             }
         };
-        self.told(self.compiled.on_socket(&facts))
+        self.told(self.compiled.by(None).on_socket(&facts))
     }
 
     /// The verdict on the use of a facility, without a file or through one.
     fn machine(&self, facility: Facility, file: Option<&FileFacts>) -> &str {
-        self.told(self.compiled.on_machine(facility, file))
+        self.told(self.compiled.by(None).on_machine(facility, file))
     }
 
     fn signal(&self, signal: u32, facts: &ProcessFacts) -> &str {
-        self.told(self.compiled.on_process(Operation::Signal, signal, facts))
+        self.told(
+            self.compiled
+                .by(None)
+                .on_process(Operation::Signal, signal, facts),
+        )
     }
 
     /// The verdict and the rule, as `deny vms`, or `deny` alone for the default.

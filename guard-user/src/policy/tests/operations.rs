@@ -20,7 +20,7 @@ fn without_a_rule_only_new_files_and_what_leaves_the_host_are_free() {
     assert_eq!(loaded.connect("127.0.0.1 5432"), "deny");
     assert_eq!(loaded.connect("192.0.2.1 443"), "allow");
     assert_eq!(
-        loaded.told(loaded.compiled.on_socket(&SocketFacts::Other(40))),
+        loaded.told(loaded.compiled.by(None).on_socket(&SocketFacts::Other(40))),
         "deny"
     );
     for &facility in Facility::EVERY {
@@ -31,7 +31,10 @@ fn without_a_rule_only_new_files_and_what_leaves_the_host_are_free() {
             "{facility:?}"
         );
     }
-    let limit = loaded.compiled.on_process(Operation::Limit, 0, &process());
+    let limit = loaded
+        .compiled
+        .by(None)
+        .on_process(Operation::Limit, 0, &process());
     assert_eq!(loaded.told(limit), "deny");
 }
 
@@ -131,7 +134,14 @@ fn sockets_are_named_by_path_name_address_and_family() {
     ] {
         assert_eq!(loaded.connect(to), told, "{to}");
     }
-    let other = |family| loaded.told(loaded.compiled.on_socket(&SocketFacts::Other(family)));
+    let other = |family| {
+        loaded.told(
+            loaded
+                .compiled
+                .by(None)
+                .on_socket(&SocketFacts::Other(family)),
+        )
+    };
     assert_eq!(other(40), "allow vsock");
     assert_eq!(other(16), "deny");
     // A rule about sockets is not one about files.
@@ -207,6 +217,7 @@ fn sockets_in_a_workspace_that_is_not_there_drop_out() {
     assert_eq!(
         rules("  - { name: w, allow: [connect], via: '${workspace}/x' }\n")
             .compiled
+            .by(None)
             .on_socket(&SocketFacts::File(file(HOME, "/alice/work/x")))
             .verdict,
         Verdict::Allow

@@ -28,6 +28,8 @@ struct PlainRule {
     to: Option<Vec<PlainItem>>,
     on: Option<Vec<String>>,
     via: Option<Vec<String>>,
+    by: Option<Vec<String>>,
+    at_most: Option<u32>,
 }
 
 impl PlainItem {
@@ -85,6 +87,17 @@ impl PlainRule {
             let globs: Vec<_> = globs.iter().map(|glob| format!("'{glob}'")).collect();
             rule.push(format!("    {key}: [{}]\n", globs.join(", ")));
         }
+        if let Some(globs) = &self.by {
+            let items: Vec<_> = globs
+                .iter()
+                .map(|glob| format!("{{ exe: '{glob}' }}"))
+                .collect();
+            definition += &format!("  p{group}: [{}]\n", items.join(", "));
+            rule.push(format!("    by: p{group}\n"));
+        }
+        if let Some(count) = self.at_most {
+            rule.push(format!("    at-most: {{ count: {count}, per: 1m }}\n"));
+        }
         (definition, rule.concat())
     }
 
@@ -94,6 +107,11 @@ impl PlainRule {
             "deny" => Verdict::Deny,
             _ => Verdict::Audit,
         }
+    }
+
+    fn fits_actor(&self, executable: &[u8]) -> bool {
+        let fits = |glob: &String| path_matches(&path(glob), executable);
+        self.by.as_ref().is_none_or(|globs| globs.iter().any(fits))
     }
 
     fn fits_process(&self, operation: Operation, signal: u32, facts: &ProcessFacts) -> bool {
@@ -204,26 +222,32 @@ fn rule() -> impl Strategy<Value = PlainRule> {
         prop::option::of(prop::collection::vec(item(), 1..4)),
         prop::option::of(prop::collection::vec(glob_text(), 1..3)),
         prop::option::of(prop::collection::vec(glob_text(), 1..3)),
+        prop::option::weighted(0.3, prop::collection::vec(glob_text(), 1..3)),
+        prop::option::weighted(0.3, 1_u32..9),
     )
-        .prop_map(|(verb, operations, signals, facilities, to, on, via)| {
-            let is_about = |fits: fn(Operation) -> bool| operations.iter().any(|o| fits(*o));
-            let processes = is_about(Operation::is_on_process);
-            let files = is_about(Operation::is_on_file);
-            let sockets = operations.contains(&Operation::Connect);
-            // Where a rule is about several kinds, it has selectors for all of them or none.
-            let selects = (!processes || to.is_some())
-                && (!files || on.is_some())
-                && (!sockets || via.is_some());
-            PlainRule {
-                verb,
-                signals: signals.filter(|_| operations.contains(&Operation::Signal)),
-                facilities: facilities.filter(|_| operations.contains(&Operation::Machine)),
-                to: to.filter(|_| processes && selects),
-                on: on.filter(|_| files && selects),
-                via: via.filter(|_| sockets && selects),
-                operations,
-            }
-        })
+        .prop_map(
+            |(verb, operations, signals, facilities, to, on, via, by, at_most)| {
+                let is_about = |fits: fn(Operation) -> bool| operations.iter().any(|o| fits(*o));
+                let processes = is_about(Operation::is_on_process);
+                let files = is_about(Operation::is_on_file);
+                let sockets = operations.contains(&Operation::Connect);
+                // Where a rule is about several kinds, it has selectors for all of them or none.
+                let selects = (!processes || to.is_some())
+                    && (!files || on.is_some())
+                    && (!sockets || via.is_some());
+                PlainRule {
+                    verb,
+                    signals: signals.filter(|_| operations.contains(&Operation::Signal)),
+                    facilities: facilities.filter(|_| operations.contains(&Operation::Machine)),
+                    to: to.filter(|_| processes && selects),
+                    on: on.filter(|_| files && selects),
+                    via: via.filter(|_| sockets && selects),
+                    by,
+                    at_most: at_most.filter(|_| verb == "allow"),
+                    operations,
+                }
+            },
+        )
 }
 
 fn path_text() -> impl Strategy<Value = Vec<u8>> {
@@ -244,6 +268,7 @@ proptest! {
         audit in any::<bool>(),
         processes in prop::collection::vec((path_text(), "[ab]", 0_u32..3, path_text()), 12),
         files in prop::collection::vec((path_text(), any::<bool>(), any::<bool>()), 12),
+        actor in path_text(),
         signal in 1_u32..5,
     ) {
         let (groups, rules): (Vec<_>, Vec<_>) =
@@ -267,6 +292,10 @@ proptest! {
             .unwrap_or_else(|mistakes| panic!("{text}\n{mistakes}"));
         let builtin = loaded.compiled.rules.len() - plain.len();
 
+        let first_of = |fits: &dyn Fn(&PlainRule) -> bool| {
+            plain.iter().position(|rule| rule.fits_actor(&actor) && fits(rule))
+        };
+        let by = loaded.compiled.by(Some((ROOT, &actor)));
         let expect = |index: Option<usize>, free: bool| -> (Verdict, Reason, usize) {
             let (verdict, reason, rule) = match index {
                 Some(index) => (plain[index].verdict(), Reason::Rule, index + builtin),
@@ -287,8 +316,8 @@ proptest! {
                 cgroup,
             };
             for operation in ON_PROCESSES {
-                let decision = loaded.compiled.on_process(operation, signal, &facts);
-                let first = plain.iter().position(|r| r.fits_process(operation, signal, &facts));
+                let decision = by.on_process(operation, signal, &facts);
+                let first = first_of(&|r: &PlainRule| r.fits_process(operation, signal, &facts));
                 prop_assert_eq!(
                     told(decision), expect(first, false), "{} {:?} {:?}", text, operation, facts
                 );
@@ -302,8 +331,9 @@ proptest! {
             }
             // What is the session's own lifts every refusal here.
             let lifted = |first: Option<usize>, free: bool| {
+                // What a rule lets through so many times is not counted then.
                 let refused = match first {
-                    Some(index) => plain[index].verb == "deny",
+                    Some(index) => plain[index].verb == "deny" || plain[index].at_most.is_some(),
                     None => !free,
                 };
                 if is_own && refused {
@@ -313,26 +343,26 @@ proptest! {
                 }
             };
             for operation in ON_FILES {
-                let decision = loaded.compiled.on_file(operation, &facts);
-                let first = plain.iter().position(|r| r.fits_file(operation, &facts));
+                let decision = by.on_file(operation, &facts);
+                let first = first_of(&|r: &PlainRule| r.fits_file(operation, &facts));
                 let free = operation == Operation::Create;
                 prop_assert_eq!(
                     told(decision), lifted(first, free), "{} {:?} {:?}", text, operation, facts
                 );
             }
             for facility in [Facility::Devices, Facility::Time, Facility::Reboot] {
-                let decision = loaded.compiled.on_machine(facility, Some(&facts));
-                let first = plain.iter().position(|r| r.fits_machine(facility, Some(&facts)));
+                let decision = by.on_machine(facility, Some(&facts));
+                let first = first_of(&|r: &PlainRule| r.fits_machine(facility, Some(&facts)));
                 prop_assert_eq!(
                     told(decision), lifted(first, false), "{} {:?} {:?}", text, facility, facts
                 );
-                let decision = loaded.compiled.on_machine(facility, None);
-                let first = plain.iter().position(|r| r.fits_machine(facility, None));
+                let decision = by.on_machine(facility, None);
+                let first = first_of(&|r: &PlainRule| r.fits_machine(facility, None));
                 prop_assert_eq!(told(decision), expect(first, false), "{} {:?}", text, facility);
             }
             let facts = FileFacts { is_directory: false, is_own: false, ..facts };
-            let decision = loaded.compiled.on_socket(&SocketFacts::File(facts.clone()));
-            let first = plain.iter().position(|r| r.fits_socket(&facts));
+            let decision = by.on_socket(&SocketFacts::File(facts.clone()));
+            let first = first_of(&|r: &PlainRule| r.fits_socket(&facts));
             prop_assert_eq!(told(decision), expect(first, false), "{} {:?}", text, facts);
         }
     }

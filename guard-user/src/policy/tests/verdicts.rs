@@ -62,6 +62,7 @@ rules:
     assert_eq!(
         loaded
             .compiled
+            .by(None)
             .on_process(Operation::Trace, 0, &node)
             .verdict,
         Verdict::Deny
@@ -132,7 +133,12 @@ rules:
     assert_eq!(loaded.delete(&file(HOME, "/alice/x")), "audit both");
     assert_eq!(loaded.delete(&file(ROOT, "/etc/x")), "allow none");
     assert_eq!(
-        loaded.told(loaded.compiled.on_process(Operation::Trace, 0, &process())),
+        loaded.told(
+            loaded
+                .compiled
+                .by(None)
+                .on_process(Operation::Trace, 0, &process())
+        ),
         "allow none"
     );
     assert_eq!(
