@@ -8,6 +8,7 @@ pub mod actor;
 mod attacks;
 pub mod bench;
 pub mod boot;
+mod budgets;
 mod canary;
 mod cli;
 pub mod context;

@@ -81,6 +81,7 @@ pub fn all() -> impl Iterator<Item = &'static Test> {
         crate::limits::TESTS,
         crate::canary::TESTS,
         crate::reload::TESTS,
+        crate::budgets::TESTS,
         crate::events::TESTS,
         crate::cli::TESTS,
         crate::refusals::TESTS,

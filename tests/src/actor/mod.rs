@@ -11,6 +11,7 @@ mod trace;
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
 use nix::errno::Errno;
@@ -60,6 +61,7 @@ pub fn serve(uid: u32) -> anyhow::Result<()> {
                 agent::start(task.arguments.first().map_or("", String::as_str))
                     .map(|pid| Ok(pid as usize)),
             ),
+            "shell" => said(shell(&task).map(Ok)),
             "traceme" => said(Ok(raw::call(libc::SYS_ptrace, &[0, 0, 0, 0]))),
             "leave" => return Ok(()),
             _ => apart(&task),
@@ -81,6 +83,20 @@ pub fn once(descriptor: i32, name: &str, arguments: &[&str]) -> anyhow::Result<(
     let mut out = std::fs::File::from(unsafe { OwnedFd::from_raw_fd(descriptor) });
     writeln!(out, "{}", serde_json::to_string(&answer)?)?;
     Ok(())
+}
+
+/// Runs a shell's script; its output goes to a file that this process opens, if one is named.
+/// Returns the exit status.
+fn shell(task: &Task) -> anyhow::Result<usize> {
+    let words = Words(&task.arguments);
+    let mut command = Command::new("/bin/busybox");
+    command.args(["sh", "-c", words.text(0)?]);
+    command.stdin(Stdio::null()).stdout(match words.text(1) {
+        Ok(path) => Stdio::from(std::fs::OpenOptions::new().write(true).open(path)?),
+        Err(_) => Stdio::inherit(),
+    });
+    let status = command.status()?;
+    Ok(status.code().unwrap_or(255) as usize)
 }
 
 /// Does an attack in a process of its own.

@@ -195,6 +195,14 @@ impl Agent {
             .map_err(|errno| anyhow::anyhow!("{name} failed: {errno}"))
     }
 
+    /// Has it run a shell's script; its output goes to a file that the attacker itself opens, if
+    /// one is named. Returns the exit status.
+    pub fn shell(&mut self, script: &str, output: Option<&str>) -> anyhow::Result<i64> {
+        let mut words: Vec<&dyn Display> = vec![&script];
+        words.extend(output.iter().map(|path| path as &dyn Display));
+        self.succeed("shell", &words)
+    }
+
     /// Has it attack, which must be refused.
     pub fn refused(&mut self, name: &str, arguments: &[&dyn Display]) -> anyhow::Result<()> {
         let result = self.attack(name, arguments)?;

@@ -92,7 +92,8 @@ impl PlainRule {
                 .iter()
                 .map(|glob| format!("{{ exe: '{glob}' }}"))
                 .collect();
-            definition += &format!("  p{group}: [{}]\n", items.join(", "));
+            let list = items.join(", ");
+            definition.push_str(&format!("  p{group}: [{list}]\n"));
             rule.push(format!("    by: p{group}\n"));
         }
         if let Some(count) = self.at_most {
