@@ -16,7 +16,7 @@ pub const MAX_POLICIES: u32 = 128;
 
 /// How many rows the automata of all policies share (`ROWS`).
 ///
-/// Their numbers have 16 bits. The default policy takes some 1,550 of them for each session.
+/// Their numbers have 16 bits. The default policy takes some 1,900 of them for each session.
 pub const MAX_ROWS: u32 = 65_535;
 
 /// How many rows one policy's automaton can have: none takes the room of all others.

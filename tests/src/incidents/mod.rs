@@ -4,6 +4,7 @@
 
 mod files;
 mod processes;
+mod workspace;
 
 use crate::registry::{Test, full};
 
@@ -11,6 +12,7 @@ use crate::registry::{Test, full};
 pub const TESTS: &[Test] = &[
     full("incidents::processes", processes::all),
     full("incidents::files", files::all),
+    full("incidents::the_workspace", workspace::all),
     full(
         "incidents::a_home_of_ten_thousand_files",
         files::ten_thousand,

@@ -17,7 +17,7 @@ use crate::support::tree;
 
 /// The tests of this folder.
 pub const TESTS: &[Test] = &[
-    full("workloads::git", |context| all(context, &[GIT])),
+    full("workloads::git", |context| all(context, &[GIT, GIVEN])),
     full("workloads::builds", |context| all(context, &[C, CMAKE])),
     full("workloads::python", |context| all(context, &[PYTHON])),
     Test {
@@ -98,6 +98,13 @@ const GIT: Workload = Workload {
     // that is refused, as it is: they could be written by the link.
     right: &[("overwrite", "git", Some("link"))],
     ..workload("git", include_str!("git.sh"))
+};
+/// A repository of the user's in the workspace: what is committed is kept, and git goes on.
+const GIVEN: Workload = Workload {
+    before: include_str!("given-before.sh"),
+    heavy: true,
+    unlike: &[".git/index"],
+    ..workload("given", include_str!("given.sh"))
 };
 const C: Workload = workload("c", include_str!("c.sh"));
 // Heavy for an emulated machine; what root does otherwise, the other build shows.
@@ -264,14 +271,7 @@ fn is_right(workload: &Workload, event: &Value) -> bool {
         && target["port"]
             .as_u64()
             .is_some_and(|port| PORTS.contains(&port));
-    // The kernel asks whether `/dev/stdout` may be made before it looks whether it is there, and
-    // does as it is told only when it is not.
-    let is_there = event["facility"] == "settings"
-        && target["path"]
-            .as_str()
-            .is_some_and(|path| path.starts_with("/proc/") && path.contains("/fd/"));
     waits
-        || is_there
         || workload.right.iter().any(|(operation, comm, how)| {
             event["operation"] == *operation
                 && event["actor"]["comm"] == *comm
