@@ -7,11 +7,12 @@
 use guard_ebpf::bits::Bits;
 use guard_ebpf::decision::Candidates;
 use guard_ebpf::operation::{Facility, Operation, Reason};
+use guard_ebpf::places::{self, magic};
 use guard_ebpf::policy::{Policy, Selector};
 use guard_ebpf::record::{FLAG_DIRECTORY, Kind};
 use guard_ebpf::session::GUARD;
 
-use crate::access::{Dentry, Entry, Inode, S_IFBLK, S_IFCHR, Task, forget, magic};
+use crate::access::{Dentry, Entry, Inode, S_IFBLK, S_IFCHR, Task, forget};
 use crate::judge::{self, Act, Outcome};
 use crate::maps::{INODES, MOUNTED};
 use crate::own::{self, Own};
@@ -40,54 +41,18 @@ pub fn is_given(inode: Inode, session: u32) -> bool {
     INODES.get(inode).is_some_and(|mark| mark.given == session)
 }
 
-const fn device(major: u32, minor: u32) -> u32 {
-    major << 20 | minor
-}
-
 /// The region of a device's node.
 #[inline(always)]
 pub fn device_region(inode: Inode, session: u32) -> Region {
-    const MEMORY: u32 = 1;
-    const TERMINAL: u32 = 4;
-    const CONSOLE: u32 = 5;
-    const MISCELLANEOUS: u32 = 10;
-    let kind = inode.kind();
-    if kind == S_IFBLK {
-        return Facility::Disks.detail();
+    match inode.kind() {
+        S_IFBLK => return Facility::Disks.detail(),
+        S_IFCHR => {}
+        _ => return TREE,
     }
-    if kind != S_IFCHR {
-        return TREE;
-    }
-    let number = inode.device();
-    match number {
-        // null, zero, full, random, urandom
-        n if n == device(MEMORY, 3)
-            || n == device(MEMORY, 5)
-            || n == device(MEMORY, 7)
-            || n == device(MEMORY, 8)
-            || n == device(MEMORY, 9) =>
-        {
-            return OWN;
-        }
-        // tty, ptmx
-        n if n == device(CONSOLE, 0) || n == device(CONSOLE, 2) => return OWN,
-        // tun, fuse, kvm, vhost-net: each descriptor is an object of its own
-        n if n == device(MISCELLANEOUS, 200)
-            || n == device(MISCELLANEOUS, 229)
-            || n == device(MISCELLANEOUS, 232)
-            || n == device(MISCELLANEOUS, 238) =>
-        {
-            return OWN;
-        }
-        _ => {}
-    }
-    if is_given(inode, session) || own::is_own(inode, session) {
-        return OWN;
-    }
-    match number >> 20 {
-        // Consoles and serial lines, pseudo terminals (the old ones, and those of devpts).
-        TERMINAL | CONSOLE | 2 | 3 | 136..=143 => Facility::Terminals.detail(),
-        _ => Facility::Devices.detail(),
+    match places::character_device(inode.device()) {
+        None => OWN,
+        Some(_) if is_given(inode, session) || own::is_own(inode, session) => OWN,
+        Some(facility) => facility.detail(),
     }
 }
 
@@ -119,21 +84,10 @@ fn region(leaf: Entry, inode: Option<Inode>, session: u32) -> Region {
             _ if Task::current().is_confined() && is_setting(leaf) => OWN,
             _ => Facility::Settings.detail(),
         },
-        magic::SYSFS | magic::EFIVARFS => Facility::Hardware.detail(),
-        magic::CGROUP | magic::CGROUP2 => Facility::Cgroups.detail(),
-        magic::DEBUGFS
-        | magic::TRACEFS
-        | magic::SECURITYFS
-        | magic::CONFIGFS
-        | magic::BINFMT
-        | magic::PSTORE
-        | magic::SELINUX
-        | magic::SMACK
-        | magic::FUSECTL
-        | magic::RESCTRL
-        | magic::NFSD
-        | magic::XENFS => Facility::Kernel.detail(),
-        _ => TREE,
+        other => match places::facility(other) {
+            Some(facility) => facility.detail(),
+            None => TREE,
+        },
     }
 }
 

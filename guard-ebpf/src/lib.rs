@@ -15,6 +15,7 @@ pub mod bits;
 pub mod decision;
 pub mod kernel;
 pub mod operation;
+pub mod places;
 pub mod policy;
 pub mod record;
 pub mod session;

@@ -12,9 +12,10 @@
 use aya_ebpf::macros::lsm;
 use aya_ebpf::programs::LsmContext;
 use guard_ebpf::kernel::ProgramId;
+use guard_ebpf::places::magic;
 use guard_ebpf::session::{EvictedKey, Label, Mark, Pending};
 
-use crate::access::{Arguments, Dentry, Entry, Inode, Task, magic};
+use crate::access::{Arguments, Dentry, Entry, Inode, Task};
 use crate::identity::{add, counters, label_of};
 use crate::maps::{EVICTED, INODES};
 use crate::report;

@@ -17,11 +17,10 @@ use aya_ebpf::macros::lsm;
 use aya_ebpf::programs::LsmContext;
 use guard_ebpf::kernel::ProgramId;
 use guard_ebpf::operation::Operation;
+use guard_ebpf::places::magic;
 use guard_ebpf::session::Mark;
 
-use crate::access::{
-    Arguments, Dentry, File, Inode, S_IFBLK, S_IFCHR, S_IFDIR, S_IFREG, Task, magic,
-};
+use crate::access::{Arguments, Dentry, File, Inode, S_IFBLK, S_IFCHR, S_IFDIR, S_IFREG, Task};
 use crate::file;
 use crate::identity::session_of;
 use crate::judge::{self, Act};

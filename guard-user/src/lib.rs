@@ -6,6 +6,7 @@ pub mod cli;
 pub mod doctor;
 pub mod engine;
 pub mod events;
+pub mod explain;
 pub mod policy;
 pub mod server;
 pub mod session;

@@ -13,6 +13,7 @@ mod canary;
 mod cli;
 pub mod context;
 mod events;
+mod explain;
 mod incidents;
 pub mod init;
 mod lifecycle;

@@ -82,6 +82,7 @@ pub fn all() -> impl Iterator<Item = &'static Test> {
         crate::canary::TESTS,
         crate::reload::TESTS,
         crate::budgets::TESTS,
+        crate::explain::TESTS,
         crate::events::TESTS,
         crate::cli::TESTS,
         crate::refusals::TESTS,

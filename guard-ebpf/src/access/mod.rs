@@ -6,7 +6,6 @@
 
 mod file;
 mod listening;
-pub mod magic;
 mod socket;
 mod task;
 

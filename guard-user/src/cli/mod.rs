@@ -6,6 +6,7 @@ mod canary;
 mod check;
 mod doctor;
 pub mod exit;
+mod explain;
 mod generate;
 pub mod output;
 mod resume;
@@ -32,7 +33,7 @@ use exit::{Exit, Failure};
         Guard starts a command in a guarded session. The kernel itself then refuses the \
         session's signals to processes that it did not start, tracing them, and the deletion \
         of files outside its workspace.",
-    after_help = "Exit statuses: 0 success, 1 doctor or stop fell short, 2 a mistake in a policy or \
+    after_help = "Exit statuses: 0 success, 1 doctor or stop fell short, or explain says no, 2 a mistake in a policy or \
         on the command line, 125 guard failed, 126 and 127 as a shell has them; otherwise the \
         command's own.",
     disable_help_subcommand = true,
@@ -51,6 +52,7 @@ enum Verb {
     Status(status::Arguments),
     Stop(stop::Arguments),
     Resume(resume::Arguments),
+    Explain(explain::Arguments),
     Check(check::Arguments),
     Doctor(doctor::Arguments),
     Threats(threats::Arguments),
@@ -81,6 +83,7 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> Exit {
         Verb::Status(raw) => status::run(&raw),
         Verb::Stop(raw) => raw.validate().and_then(stop::Config::run),
         Verb::Resume(raw) => resume::run(&raw),
+        Verb::Explain(raw) => explain::run(&raw),
         Verb::Check(raw) => check::run(&raw),
         Verb::Doctor(raw) => doctor::run(&raw),
         Verb::Threats(raw) => threats::run(&raw),

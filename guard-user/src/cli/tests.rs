@@ -33,7 +33,8 @@ fn compare(name: &str, text: &str) {
 fn help_is_as_it_was_read_and_found_good() {
     compare("guard", &help(None));
     for verb in [
-        "run", "tail", "status", "stop", "resume", "check", "doctor", "threats", "server",
+        "run", "tail", "status", "stop", "resume", "explain", "check", "doctor", "threats",
+        "server",
     ] {
         compare(verb, &help(Some(verb)));
     }

@@ -1,14 +1,18 @@
 //! Marks of inodes, from the user side. aya has no type for inode storage: it is read and written
 //! through the system call, by a descriptor of the file (`bpf(2)`, 5.10).
 
+use std::fs::{self, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 
 use anyhow::{Context, Result};
 use aya::maps::MapData;
-use guard_ebpf::session::Mark;
+use guard_ebpf::session::{EvictedKey, Mark};
 
+use super::shared::Shared;
 use super::{Engine, load};
+use crate::explain::Whose;
 
 /// `BPF_MAP_LOOKUP_ELEM`.
 const LOOKUP: libc::c_long = 1;
@@ -44,6 +48,65 @@ impl Engine {
                 .context("a file that the session is started with cannot be marked")
                 .map(|()| None),
             Err(holder) => Ok(Some(holder)),
+        }
+    }
+}
+
+impl Engine {
+    /// Whose own a file is.
+    pub fn whose(&self, file: BorrowedFd<'_>) -> Result<Whose> {
+        let map = MapData::from_pin(load::pin_directory().join("INODES"))
+            .context("the marks cannot be opened")?;
+        let found = mark(map.fd().as_fd(), file).context("the mark of a file cannot be read")?;
+        Ok(match found {
+            Mark { owner: 0, .. } => match self.remembered(file)? {
+                Some(owner) => Whose::Remembered(owner),
+                None => Whose::Nobody,
+            },
+            Mark {
+                owner,
+                inherited: 0,
+                ..
+            } => Whose::Made(owner),
+            Mark { owner, .. } => Whose::Below(owner),
+        })
+    }
+
+    /// The session that made a file which the kernel has dropped from memory since. Only whoever
+    /// may open the file can tell it from others that had its number (`FS_IOC_GETVERSION`).
+    fn remembered(&self, file: BorrowedFd<'_>) -> Result<Option<u32>> {
+        let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+        let metadata = fs::metadata(&path)?;
+        if !metadata.is_file() && !metadata.is_dir() {
+            return Ok(None);
+        }
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
+            .open(&path)?;
+        let mut generation = 0_u32;
+        // SAFETY: the kernel writes four bytes (of a `long`, on all file systems that know it, but
+        // for the type's name).
+        let known = unsafe {
+            libc::ioctl(
+                file.as_raw_fd(),
+                libc::FS_IOC_GETVERSION,
+                &raw mut generation,
+            )
+        };
+        if known != 0 {
+            return Ok(None);
+        }
+        let device = metadata.dev();
+        let key = EvictedKey {
+            device: guard_ebpf::places::device(libc::major(device), libc::minor(device)),
+            generation,
+            number: metadata.ino(),
+        };
+        match self.maps.evicted.get(&Shared(key), 0) {
+            Ok(owner) => Ok(Some(owner)),
+            Err(aya::maps::MapError::KeyNotFound) => Ok(None),
+            Err(error) => Err(error).context("the files that are remembered cannot be read"),
         }
     }
 }

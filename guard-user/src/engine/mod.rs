@@ -12,6 +12,7 @@ mod kernel;
 mod load;
 mod maps;
 mod marks;
+mod readback;
 mod records;
 mod recount;
 mod sessions;

@@ -249,6 +249,12 @@ impl Engine {
             .map_err(|error| full(error, "processes of guard", MAX_GUARDS))
     }
 
+    /// Whether a process is one of the guard's own.
+    pub fn is_protected(&self, pid: u32) -> bool {
+        let start = self.maps.guards.get(&pid, 0);
+        start.is_ok_and(|start| start_ticks(pid).is_ok_and(|now| now == start))
+    }
+
     /// Takes a process out of the guard's own.
     pub fn unprotect(&mut self, pid: u32) -> Result<()> {
         match self.maps.guards.remove(&pid) {

@@ -21,7 +21,7 @@ use super::core::{Server, log};
 const QUIET: Duration = Duration::from_millis(20);
 
 /// The addresses of all interfaces of this network namespace, IPv4 mapped into IPv6.
-fn addresses() -> io::Result<BTreeSet<Ipv6Addr>> {
+pub(crate) fn addresses() -> io::Result<BTreeSet<Ipv6Addr>> {
     let interfaces = nix::ifaddrs::getifaddrs()?;
     Ok(interfaces
         .filter_map(|interface| mapped(&interface.address?))

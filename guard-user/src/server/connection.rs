@@ -105,6 +105,7 @@ impl Server {
                     self.stop(&session, Duration::from_millis(grace)).await
                 }
                 Ok(Request::Resume { session }) => self.lift_limits(&session, peer.pid),
+                Ok(Request::Explain { session, question }) => self.explain(&session, &question),
                 Ok(Request::Status) => Response::Status(Box::new(self.status())),
                 Err(refused) => {
                     connection.send(&refused.into()).await?;

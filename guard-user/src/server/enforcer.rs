@@ -6,6 +6,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 use anyhow::Result;
 use guard_ebpf::session::Counters;
 
+use crate::explain::Whose;
 use crate::policy::compiled::Compiled;
 
 /// A policy that the engine holds.
@@ -61,6 +62,10 @@ pub trait Enforcer {
     fn remove_cgroup(&mut self, cgroup: u64) -> Result<()>;
     /// All sessions with their policies.
     fn sessions(&self) -> Result<Vec<(u32, Installed)>>;
+    /// The policy in force for a session, without the names of its rules.
+    fn policy_of(&self, session: u32) -> Result<Compiled>;
+    /// Whose own a file is.
+    fn whose(&self, file: BorrowedFd<'_>) -> Result<Whose>;
     /// What a session did so far.
     fn counters(&self, session: u32) -> Result<Counters>;
     /// The session of a process; `None` for one that is not guarded or not there.
@@ -71,6 +76,8 @@ pub trait Enforcer {
     fn forget_lost_tasks(&mut self, session: u32) -> Result<()>;
     /// Makes a process one of guard's own, out of reach for every session.
     fn protect(&mut self, pid: u32) -> Result<()>;
+    /// Whether a process is one of guard's own.
+    fn is_protected(&self, pid: u32) -> bool;
     /// Takes that back.
     fn unprotect(&mut self, pid: u32) -> Result<()>;
     /// Lets a session go on writing to a file that it is started with, through its descriptor;

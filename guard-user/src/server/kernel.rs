@@ -9,6 +9,7 @@ use nix::mount::{MsFlags, mount};
 
 use super::enforcer::{Enforcer, Engines, Features, Installed, RecordSource};
 use crate::engine::{self, Engine, LoadOptions, Records};
+use crate::explain::Whose;
 use crate::policy::compiled::Compiled;
 use crate::system::mounts::{Mount, Mounts};
 
@@ -116,6 +117,14 @@ impl Enforcer for Engine {
             .collect())
     }
 
+    fn policy_of(&self, session: u32) -> Result<Compiled> {
+        Engine::policy_of(self, session)
+    }
+
+    fn whose(&self, file: BorrowedFd<'_>) -> Result<Whose> {
+        Engine::whose(self, file)
+    }
+
     fn counters(&self, session: u32) -> Result<Counters> {
         Engine::counters(self, session)
     }
@@ -139,6 +148,10 @@ impl Enforcer for Engine {
 
     fn protect(&mut self, pid: u32) -> Result<()> {
         Engine::protect(self, pid)
+    }
+
+    fn is_protected(&self, pid: u32) -> bool {
+        Engine::is_protected(self, pid)
     }
 
     fn unprotect(&mut self, pid: u32) -> Result<()> {

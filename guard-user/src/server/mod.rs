@@ -1,7 +1,7 @@
 //! The server: one process per host that owns the engine, the sessions, the audit log and
 //! the control socket; and the client's way to it.
 
-mod addresses;
+pub(crate) mod addresses;
 mod adopt;
 pub mod canary;
 pub mod client;
@@ -10,6 +10,7 @@ mod connection;
 pub mod core;
 pub mod daemon;
 pub mod enforcer;
+mod explain;
 mod feed;
 mod fingerprint;
 mod finish;

@@ -18,6 +18,7 @@ use guard_ebpf::session::Counters;
 use super::core::CgroupHost;
 use super::enforcer::{Enforcer, Engines, Features, Installed, RecordSource};
 use crate::engine::slots::Slots;
+use crate::explain::Whose;
 use crate::policy::compiled::Compiled;
 use crate::session::cgroup::SessionCgroup;
 use crate::session::name::Name;
@@ -36,6 +37,10 @@ pub struct Pretended {
     pub given: BTreeMap<u64, u32>,
     /// File systems that policies were made to forget.
     pub gone: BTreeSet<(u32, u32)>,
+    /// The policies themselves, by their numbers.
+    pub compiled: BTreeMap<u32, Compiled>,
+    /// The session that made each file, by its inode.
+    pub made: BTreeMap<u64, u32>,
     /// Sessions with the limits that they have exceeded.
     pub exceeded: BTreeSet<(u32, u8)>,
     pub addresses: Vec<[u8; 16]>,
@@ -151,6 +156,7 @@ impl Enforcer for Engine {
         let installed = Installed { slot, id };
         engine.slots.take(installed.into())?;
         engine.policies.insert(id, compiled.rules.len());
+        engine.compiled.insert(id, compiled.clone());
         Ok(installed)
     }
 
@@ -196,6 +202,20 @@ impl Enforcer for Engine {
             .context("no such session")?;
         *in_force = policy;
         Ok(())
+    }
+
+    fn policy_of(&self, session: u32) -> Result<Compiled> {
+        let engine = self.0.borrow();
+        let policy = engine.sessions.get(&session).context("no such session")?;
+        let compiled = engine.compiled.get(&policy.id);
+        compiled.cloned().context("no such policy")
+    }
+
+    fn whose(&self, file: BorrowedFd<'_>) -> Result<Whose> {
+        let engine = self.0.borrow();
+        let inode = nix::sys::stat::fstat(file)?.st_ino;
+        let owner = engine.made.get(&inode).copied();
+        Ok(owner.map_or(Whose::Nobody, Whose::Made))
     }
 
     fn exceeded(&self, session: u32) -> Result<Vec<u8>> {
@@ -270,6 +290,10 @@ impl Enforcer for Engine {
 
     fn protect(&mut self, _: u32) -> Result<()> {
         Ok(())
+    }
+
+    fn is_protected(&self, _: u32) -> bool {
+        false
     }
 
     fn unprotect(&mut self, _: u32) -> Result<()> {

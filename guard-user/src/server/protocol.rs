@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::enforcer::Features;
 use crate::events::filter::Filter;
+use crate::explain::{Answer, Question};
 use crate::session::name::Name;
 
 /// The protocol's version. Client and server have to agree on it: they are one program, and
@@ -64,6 +65,13 @@ pub enum Request {
     Resume {
         /// Which.
         session: Name,
+    },
+    /// Whether a session may do something, and why.
+    Explain {
+        /// Which.
+        session: Name,
+        /// What.
+        question: Question,
     },
     /// Events as they happen, those that the filter wants.
     Follow(Filter),
@@ -143,6 +151,8 @@ pub enum Response {
         /// The rules' names.
         rules: Vec<String>,
     },
+    /// Whether it may, and why.
+    Explained(Box<Answer>),
     /// Events follow.
     Following,
     /// An event, in the form of `docs/events.md`.

@@ -34,6 +34,9 @@ const OVERHEAD: u64 = 120;
 /// The longest that one machine may take, in seconds.
 const LONGEST: u64 = 2400;
 
+/// Variables of the environment that tests in the machines go by.
+const HANDED: &[&str] = &["GUARD_PAIRS"];
+
 /// One boot and what it has to run.
 struct Work {
     name: Name,
@@ -217,6 +220,10 @@ fn machine(
         deadline: arguments.deadline,
         machine_deadline: (OVERHEAD + arguments.deadline * tests.len() as u64).min(LONGEST),
         root: work.root.clone(),
+        environment: HANDED
+            .iter()
+            .filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)))
+            .collect(),
         label: if work.root.is_some() { "-full" } else { "" },
         ..Plan::new(json!({ "tests": { "names": tests } }))
     };

@@ -108,7 +108,9 @@ fn the_workspace_is_free_within_measure_and_keeps_what_is_committed() {
     let loaded = default();
     let by = |program: &str, operation, path: &str| {
         let path = format!("/alice/work/{path}");
-        let is_directory = path.ends_with(".git") || path.ends_with("/objects");
+        let is_directory = [".git", ".git/objects"]
+            .iter()
+            .any(|end| path.ends_with(end));
         let facts = FileFacts {
             is_directory,
             ..file(HOME, &path)

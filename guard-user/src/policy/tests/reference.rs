@@ -93,7 +93,7 @@ impl PlainRule {
                 .map(|glob| format!("{{ exe: '{glob}' }}"))
                 .collect();
             let list = items.join(", ");
-            definition.push_str(&format!("  p{group}: [{list}]\n"));
+            definition = format!("{definition}  p{group}: [{list}]\n");
             rule.push(format!("    by: p{group}\n"));
         }
         if let Some(count) = self.at_most {

@@ -1,0 +1,301 @@
+//! `guard explain`: whether a session may do something, and why.
+
+use std::net::SocketAddr;
+use std::os::fd::BorrowedFd;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use guard_ebpf::operation::{Facility, Operation, Verdict};
+
+use super::check::subject;
+use super::exit::{Exit, Failure};
+use super::output::{json, print, sentence};
+use crate::events::names::Named;
+use crate::explain::{self, Answer, Knowledge, Question, Target, Whose};
+use crate::server::client::{self, unexpected};
+use crate::server::compiler::{Compiler, Subject};
+use crate::server::paths::Paths;
+use crate::server::policies::Policies;
+use crate::server::protocol::{Request, Response};
+use crate::session::name::Name;
+use crate::system::signals;
+
+/// Say whether a session may do something, and why
+///
+/// The answer is that of the policy in force, by the decision that the kernel makes: the verdict,
+/// the rule and where it stands, and whose the target is. Without --session it is about the one
+/// session that there is.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// What would be done: signal, trace, inspect, limit, delete, overwrite, attributes, create,
+    /// mount, connect or machine
+    operation: String,
+    /// To what: a process's number, a path, an address with its port, `@` and the name of a Unix
+    /// socket, or a facility of the machine
+    target: String,
+    /// In which session
+    #[arg(long)]
+    session: Option<String>,
+    /// Under which policy, without a session: a file, or the name of a preset; can be given several
+    /// times
+    #[arg(long, value_name = "FILE", conflicts_with = "session")]
+    policy: Vec<String>,
+    /// Which signal
+    #[arg(long, default_value = "TERM")]
+    signal: String,
+    /// By which program, for rules that ask who acts
+    #[arg(long, value_name = "PROGRAM")]
+    by: Option<PathBuf>,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Asks and shows. The status is 1 when it would be refused.
+pub fn run(raw: &Arguments) -> Result<Exit, Failure> {
+    let question = question(raw)?;
+    let answer = if raw.policy.is_empty() {
+        super::require_root()?;
+        in_session(raw.session.as_deref(), &question)?
+    } else {
+        under_policy(&raw.policy, &question)?
+    };
+    let text = if raw.json {
+        json(&answer)
+    } else {
+        answer.to_string()
+    };
+    print(&text)?;
+    Ok(match answer.verdict {
+        Verdict::Deny => Exit::Unmet,
+        Verdict::Allow | Verdict::Audit => Exit::Success,
+    })
+}
+
+fn question(raw: &Arguments) -> Result<Question, Failure> {
+    let operation = Operation::named(&raw.operation).ok_or_else(|| {
+        let valid = Operation::EVERY.map(Operation::name).join(", ");
+        Failure::usage(format!(
+            "There is no operation `{}`; there are {valid}.",
+            raw.operation
+        ))
+    })?;
+    let signal = match &*raw.signal {
+        "0" => Some(0),
+        name => signals::number(name),
+    };
+    let signal =
+        signal.ok_or_else(|| Failure::usage(format!("There is no signal `{}`.", raw.signal)))?;
+    Ok(Question {
+        operation,
+        signal: if operation == Operation::Signal {
+            signal
+        } else {
+            0
+        },
+        target: target(operation, &raw.target)?,
+        by: raw.by.as_deref().map(program).transpose()?,
+    })
+}
+
+/// The executable itself, without symbolic links on the way.
+fn program(path: &Path) -> Result<PathBuf, Failure> {
+    path.canonicalize().map_err(|error| {
+        Failure::usage(format!(
+            "The program {} can't be followed: {error}.",
+            path.display()
+        ))
+    })
+}
+
+/// What a word means as the target of an operation.
+fn target(operation: Operation, word: &str) -> Result<Target, Failure> {
+    let path = || {
+        let path = std::path::absolute(word);
+        path.map(Target::File)
+            .map_err(|error| Failure::usage(format!("{word} is no path: {error}.")))
+    };
+    if operation.is_on_process() {
+        let pid = word.parse().map(Target::Process);
+        return pid.map_err(|_| {
+            Failure::usage(format!(
+                "`{}` is done to a process: give its number, not `{word}`.",
+                operation.name()
+            ))
+        });
+    }
+    match operation {
+        Operation::Connect => {
+            if let Some(name) = word.strip_prefix('@') {
+                return Ok(Target::Abstract(name.to_owned()));
+            }
+            if word.contains('/') {
+                return path();
+            }
+            let address: Result<SocketAddr, _> = word.parse();
+            address
+                .map(|address| Target::Address(address.ip(), address.port()))
+                .map_err(|_| {
+                    Failure::usage(format!(
+                        "`{word}` is no socket: give a path, `@` and a name, or an address with its \
+                         port (127.0.0.1:5432, [::1]:80)."
+                    ))
+                })
+        }
+        Operation::Machine => match Facility::named(word) {
+            Some(facility) => Ok(Target::Facility(facility)),
+            None if word.contains('/') => path(),
+            None => {
+                let valid: Vec<_> = Facility::EVERY.iter().map(|one| one.name()).collect();
+                Err(Failure::usage(format!(
+                    "There is no facility `{word}`; there are {}.",
+                    valid.join(", ")
+                )))
+            }
+        },
+        _ => path(),
+    }
+}
+
+/// The answer for a session that lives.
+fn in_session(name: Option<&str>, question: &Question) -> Result<Answer, Failure> {
+    let paths = Paths::system();
+    let nobody = "There is no session. Name a policy: --policy default.";
+    client::find(&paths)?.ok_or_else(|| Failure::usage(nobody))?;
+    let session = match name {
+        Some(name) => Name::new(name).map_err(|error| Failure::usage(error.to_string()))?,
+        None => only_one(&paths, nobody)?,
+    };
+    let request = Request::Explain {
+        session,
+        question: question.clone(),
+    };
+    match client::ask(&paths, &request)? {
+        Response::Explained(answer) => Ok(*answer),
+        other => Err(unexpected(&other)),
+    }
+}
+
+fn only_one(paths: &Paths, nobody: &str) -> Result<Name, Failure> {
+    let status = match client::ask(paths, &Request::Status)? {
+        Response::Status(status) => status,
+        other => return Err(unexpected(&other)),
+    };
+    match &status.sessions[..] {
+        [] => Err(Failure::usage(nobody)),
+        [one] => Ok(one.name.clone()),
+        several => {
+            let names: Vec<_> = several.iter().map(|one| one.name.to_string()).collect();
+            Err(Failure::usage(format!(
+                "There are several sessions; name one with --session: {}.",
+                names.join(", ")
+            )))
+        }
+    }
+}
+
+/// The answer for a session that whoever asks would start.
+fn under_policy(policies: &[String], question: &Question) -> Result<Answer, Failure> {
+    let subject = Subject {
+        policies: policies.to_vec(),
+        ..subject()?
+    };
+    let ready = Policies::of_this_process()
+        .compile(&subject)
+        .map_err(|mistake| Failure::usage(mistake.message))?;
+    let answer = explain::answer(
+        question,
+        &ready.compiled,
+        &ready.compiled.rules,
+        0,
+        &Nothing,
+    );
+    answer.map_err(|error| Failure::usage(sentence(&format!("{error:#}"))))
+}
+
+/// Nothing is any session's own.
+struct Nothing;
+
+impl Knowledge for Nothing {
+    fn session_of(&self, _: u32) -> Result<Option<u32>> {
+        Ok(None)
+    }
+
+    fn whose(&self, _: BorrowedFd<'_>) -> Result<Whose> {
+        Ok(Whose::Nobody)
+    }
+
+    fn is_guard(&self, _: u32) -> bool {
+        false
+    }
+
+    fn name(&self, session: u32) -> String {
+        format!("#{session}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ask(operation: &str, target: &str) -> Answer {
+        let raw = Arguments {
+            operation: operation.to_owned(),
+            target: target.to_owned(),
+            session: None,
+            policy: vec!["default".to_owned()],
+            signal: "TERM".to_owned(),
+            by: None,
+            json: false,
+        };
+        under_policy(&raw.policy, &question(&raw).unwrap()).unwrap()
+    }
+
+    #[test]
+    fn a_question_is_answered_by_the_policy_that_is_named() {
+        let answer = ask("delete", "/etc/cron.d/x");
+        assert_eq!(answer.verdict, Verdict::Deny);
+        assert_eq!(answer.rule.as_deref(), Some("system-startup"));
+        assert!(
+            answer
+                .source
+                .is_some_and(|source| source.starts_with("default:"))
+        );
+        assert!(answer.target.ends_with("which is not there"));
+        assert_eq!(ask("create", "/var/tmp/x").verdict, Verdict::Allow);
+        assert_eq!(ask("signal", "1").verdict, Verdict::Deny);
+        assert_eq!(ask("connect", "127.0.0.1:22").verdict, Verdict::Deny);
+        assert_eq!(ask("connect", "192.0.2.1:22").verdict, Verdict::Allow);
+        assert_eq!(ask("connect", "@/tmp/.X11-unix/X0").verdict, Verdict::Deny);
+        let answer = ask("machine", "time");
+        assert_eq!(answer.rule.as_deref(), Some("machine/time"));
+        assert!(
+            answer
+                .instead
+                .is_some_and(|text| text.contains("facilities: [time]"))
+        );
+    }
+
+    #[test]
+    fn files_that_control_the_machine_are_the_machine() {
+        let answer = ask("overwrite", "/proc/sys/kernel/core_pattern");
+        assert_eq!(answer.rule.as_deref(), Some("machine/settings"));
+        assert_eq!(ask("overwrite", "/dev/null").verdict, Verdict::Allow);
+        assert_eq!(
+            ask("overwrite", "/sys/kernel/mm").rule.as_deref(),
+            Some("machine/hardware")
+        );
+    }
+
+    #[test]
+    fn words_that_mean_nothing_are_said() {
+        for (operation, word, part) in [
+            (Operation::Signal, "bash", "give its number"),
+            (Operation::Connect, "localhost:80", "is no socket"),
+            (Operation::Machine, "tme", "There is no facility"),
+        ] {
+            let failure = target(operation, word).unwrap_err();
+            assert!(failure.message.contains(part), "{failure}");
+        }
+    }
+}

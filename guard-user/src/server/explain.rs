@@ -1,0 +1,62 @@
+//! Whether a session may do something: its policy as the engine has it, and what else is known.
+
+use std::os::fd::BorrowedFd;
+
+use anyhow::{Context, Result};
+
+use super::core::{Inner, Refused, Server};
+use super::protocol::Response;
+use crate::cli::output::sentence;
+use crate::explain::{self, Answer, Knowledge, Question, Whose};
+use crate::session::name::Name;
+
+impl Server {
+    /// Answers a question about a session.
+    pub(super) fn explain(&self, name: &Name, question: &Question) -> Response {
+        let Some(id) = self.find(name) else {
+            return Refused::usage(format!(
+                "There is no session \"{name}\". `guard status` lists those that there are."
+            ))
+            .into();
+        };
+        match self.answer(id, question) {
+            Ok(answer) => Response::Explained(Box::new(answer)),
+            // Mostly something that is not there.
+            Err(error) => Refused::usage(sentence(&format!("{error:#}"))).into(),
+        }
+    }
+
+    fn answer(&self, id: u32, question: &Question) -> Result<Answer> {
+        let inner = self.inner.borrow();
+        let engine = inner.engine.as_ref().context("no engine is loaded")?;
+        let session = inner.sessions.get(&id).context("the session has ended")?;
+        let in_force = session.state.known.last();
+        let in_force = in_force.context("the session's policy is not known")?;
+        let policy = engine.policy_of(id)?;
+        explain::answer(question, &policy, &in_force.rules, id, &*inner)
+    }
+}
+
+impl Knowledge for Inner {
+    fn session_of(&self, pid: u32) -> Result<Option<u32>> {
+        let engine = self.engine.as_ref().context("no engine is loaded")?;
+        engine.session_of(pid)
+    }
+
+    fn whose(&self, file: BorrowedFd<'_>) -> Result<Whose> {
+        let engine = self.engine.as_ref().context("no engine is loaded")?;
+        engine.whose(file)
+    }
+
+    fn is_guard(&self, pid: u32) -> bool {
+        let engine = self.engine.as_ref();
+        engine.is_some_and(|engine| engine.is_protected(pid))
+    }
+
+    fn name(&self, session: u32) -> String {
+        self.sessions.get(&session).map_or_else(
+            || format!("#{session}, which has ended"),
+            |session| session.state.name.to_string(),
+        )
+    }
+}
