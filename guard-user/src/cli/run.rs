@@ -185,11 +185,14 @@ impl Config {
             say_line(note);
         }
         if std::io::stderr().is_terminal() {
-            let workspace = ready.workspace.as_ref().map_or_else(
-                || "no workspace".to_owned(),
-                |path| format!("workspace {}", escaped(path.as_os_str().as_encoded_bytes())),
-            );
-            say(&format!("session {session}, {workspace}"));
+            let workspace = ready.workspace.as_deref();
+            say(&begun(
+                &session,
+                &self.policies,
+                workspace,
+                &started.warnings,
+                started.audits,
+            ));
         }
         let supervisor = Supervisor::new().map_err(|error| cannot_fork(&error))?;
         let command = held.release(Some(started.server), Some(&session))?;
@@ -283,6 +286,40 @@ pub(super) fn choose_workspace(
     }
 }
 
+/// What a person is told at the start, on one line: under which policy, where, what is protected, and
+/// what is not here.
+fn begun(
+    session: &Name,
+    policies: &[String],
+    workspace: Option<&Path>,
+    warnings: &[String],
+    audits: bool,
+) -> String {
+    let policy = if policies.is_empty() {
+        "default".to_owned()
+    } else {
+        escaped(policies.join(", ").as_bytes())
+    };
+    let free = workspace.map_or_else(
+        || "what it makes is free (it has no workspace)".to_owned(),
+        |path| {
+            let path = escaped(path.as_os_str().as_encoded_bytes());
+            format!("what it makes is free, and the workspace {path}")
+        },
+    );
+    let but = match warnings.len() {
+        0 => String::new(),
+        1 => ", but for what is said above".to_owned(),
+        count => format!(", but for the {count} things said above"),
+    };
+    let rest = if audits {
+        "nothing is refused, only recorded (mode: audit)"
+    } else {
+        "all else is protected"
+    };
+    format!("session {session}, policy {policy}: {free}; {rest}{but}")
+}
+
 fn cannot_fork(error: &std::io::Error) -> Failure {
     Failure::guard(format!("A process for the command can't be made: {error}."))
 }
@@ -295,4 +332,26 @@ fn homes() -> Vec<PathBuf> {
         .filter_map(|line| line.split(':').nth(5))
         .map(PathBuf::from)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_line_says_what_holds_from_now_on() {
+        let name = Name::new("claude-1").unwrap();
+        assert_eq!(
+            begun(&name, &[], Some(Path::new("/w\u{1b}")), &[], false),
+            "session claude-1, policy default: what it makes is free, and the workspace /w\\u{1b}; all else \
+             is protected"
+        );
+        let policies = ["strict".to_owned(), "/etc/guard/policies/a.yaml".to_owned()];
+        let warnings = ["a".to_owned(), "b".to_owned()];
+        assert_eq!(
+            begun(&name, &policies, None, &warnings, false),
+            "session claude-1, policy strict, /etc/guard/policies/a.yaml: what it makes is free (it has no \
+             workspace); all else is protected, but for the 2 things said above"
+        );
+    }
 }

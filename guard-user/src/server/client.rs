@@ -120,6 +120,8 @@ pub struct Started {
     pub id: u32,
     /// The server's process, on which the child proves that it is guarded.
     pub server: Pid,
+    /// Whether refusals are only recorded.
+    pub audits: bool,
     /// What cannot be enforced here, a sentence each: to be said aloud before the command
     /// starts.
     pub warnings: Vec<String>,
@@ -135,12 +137,14 @@ pub fn start(connection: &mut Connection, start: Start, child: &Held) -> Result<
             session,
             id,
             server,
+            audits,
             warnings,
             notes,
         } => Ok(Started {
             session,
             id,
             server: Pid::from_raw(server as i32),
+            audits,
             warnings,
             notes,
         }),

@@ -124,6 +124,8 @@ pub enum Response {
         id: u32,
         /// The server's process, on which the child proves that it is guarded.
         server: u32,
+        /// Whether refusals are only recorded (`mode: audit`).
+        audits: bool,
         /// What cannot be enforced here, a sentence each: to be said aloud before the command
         /// starts.
         warnings: Vec<String>,

@@ -10,6 +10,8 @@ use anyhow::{Context, Result, ensure};
 use guard_ebpf::abi::MAX_SESSIONS;
 use nix::poll::{PollFd, PollFlags, PollTimeout};
 
+use guard_ebpf::policy::MODE_AUDIT;
+
 use super::compiler::{Mistake, Ready, Subject};
 use super::core::{Inner, Refused, Server, Session, is_reserved};
 use super::fingerprint;
@@ -139,6 +141,7 @@ impl Server {
             session: name,
             id,
             server: std::process::id(),
+            audits: ready.compiled.policy.mode == MODE_AUDIT,
             warnings,
             notes: ready.notes,
         })
