@@ -1,11 +1,14 @@
 //! Whose own a listener on a TCP port is.
 //!
-//! - `inet_csk_listen_start`, when it returns: a session's socket that listens now is remembered,
-//!   with the port that it has got, whether it was bound before or not. All TCP listeners come by
-//!   here, those below MPTCP too. From 6.1 on it has had the same argument.
+//! - `socket_listen`: remembers a session's socket that has a port and is about to listen; forgets a
+//!   session's listeners that somebody outside shares the port with.
+//! - `inet_csk_listen_start`, when it returns: remembers those that have got their port by listening,
+//!   those that share it, and those below MPTCP. All TCP listeners come by here. From 6.1 on it has
+//!   had the same argument. The kernel leaves a program on a function out while another task's run
+//!   of it is preempted on the same processor, as it never does with LSM programs: then such a
+//!   listener is not the session's own, which is why all others are remembered before.
 //! - `inet_csk_listen_stop`, when it returns: forgets it. What is missed here does no harm: entries
 //!   are checked when they are used.
-//! - `socket_listen`: forgets a session's listeners that somebody outside shares the port with.
 //! - `socket_post_create`: marks what a session makes: Unix sockets are its own by that, and only
 //!   what it made itself can be its own listener.
 //!
@@ -38,6 +41,8 @@ use crate::maps::{LISTENERS, SOCKETS};
 const AF_UNIX: u32 = 1;
 const AF_INET: u32 = 2;
 const AF_INET6: u32 = 10;
+/// `IPPROTO_TCP`.
+const TCP: u16 = 6;
 
 /// `::1`, the second word.
 const LOOPBACK6: u64 = 1 << 56;
@@ -231,6 +236,30 @@ fn forget_shared(address: u64) {
     }
 }
 
+/// Whether a session has made a socket.
+#[inline(always)]
+fn is_made_by(session: u32, sock: Sock) -> bool {
+    SOCKETS.get(sock).is_some_and(|owner| *owner == session)
+}
+
+/// Remembers a session's socket that is about to listen at its port: whether it does is asked
+/// whenever somebody connects.
+#[inline(always)]
+fn expect(session: u32, sock: Sock) {
+    let this = TcpSock::at(sock.address());
+    if sock.protocol() != TCP
+        || !is_made_by(session, sock)
+        || this.key().port == 0
+        || this.shares()
+        || this.is_of_device()
+    {
+        return;
+    }
+    // SAFETY: a socket, as the verifier knows.
+    let cookie = unsafe { bpf_get_socket_cookie(sock.pointer()) };
+    remember(session, sock.address(), cookie);
+}
+
 /// Remembers listeners.
 #[fexit(function = "inet_csk_listen_start")]
 pub fn listen_started(context: FExitContext) -> i32 {
@@ -242,8 +271,7 @@ pub fn listen_started(context: FExitContext) -> i32 {
         return 0;
     }
     let this = TcpSock::at(address);
-    let made_here = SOCKETS.get(sock).is_some_and(|owner| *owner == session);
-    if !made_here || !this.listens() || this.is_of_device() {
+    if !is_made_by(session, sock) || !this.listens() || this.is_of_device() {
         return 0;
     }
     // SAFETY: a socket, as the verifier knows.
@@ -279,17 +307,21 @@ pub fn listen_stopped(context: FExitContext) -> i32 {
     0
 }
 
-/// Forgets what is shared from now on.
+/// Remembers who is about to listen, and forgets what is shared from now on.
 #[lsm(hook = "socket_listen")]
 pub fn socket_listen(context: LsmContext) -> i32 {
-    if session_of(Task::current()) != 0 {
+    let session = session_of(Task::current());
+    let socket = Arguments::of(&context, ProgramId::socket_listen).get(0);
+    let Some(sock) = Socket::from_argument(socket).sock() else {
+        return 0;
+    };
+    if !matches!(u32::from(sock.family()), AF_INET | AF_INET6) {
         return 0;
     }
-    let socket = Arguments::of(&context, ProgramId::socket_listen).get(0);
-    if let Some(sock) = Socket::from_argument(socket).sock()
-        && matches!(u32::from(sock.family()), AF_INET | AF_INET6)
-    {
+    if session == 0 {
         forget_shared(sock.address());
+    } else {
+        expect(session, sock);
     }
     0
 }

@@ -15,7 +15,7 @@ use nix::libc::{SYS_symlink, SYS_truncate};
 use super::threats::scene::{Script, does, open as opens, string, words32, words64, write};
 use crate::context::Context;
 use crate::support::agent::{AGENT, Agent};
-use crate::support::cases::Cases;
+use crate::support::cases::{Cases, until};
 use crate::support::guard::{self, PINS, Server};
 use crate::support::victim::{self, Effect, Kind, Victim};
 
@@ -223,6 +223,8 @@ pub fn protects_itself(_: &mut Context) -> anyhow::Result<()> {
         Ok(())
     });
     drop(guarded);
+    // Its end is the server's to find out, which goes next.
+    until(guard::PATIENCE, || guard::session("open").is_err());
     cases.run("control: pins and the server", || {
         let mut free = Agent::free(0)?;
         free.succeed("unlink", &[&pins[0]])?;

@@ -78,7 +78,7 @@ pub fn machine(job: &Job) -> anyhow::Result<()> {
 fn scratch(kind: &str) -> anyhow::Result<()> {
     let known = fs::read_to_string("/proc/filesystems")?;
     let is_known = known.lines().any(|line| line.trim() == kind);
-    if is_known && let Some(disk) = disk(kind)? {
+    if is_known && let Some(disk) = disk(kind)?.or_else(|| virtual_disk(kind)) {
         let place = format!("/mnt/{kind}");
         mount_one(disk.to_str().unwrap_or_default(), &place, kind, "")?;
         fs::set_permissions(&place, fs::Permissions::from_mode(0o1777))?;
@@ -127,6 +127,16 @@ fn change_root() -> anyhow::Result<()> {
     nix::unistd::chroot(".")?;
     std::env::set_current_dir("/")?;
     Ok(())
+}
+
+/// The disk of a virtual bus whose serial number is `name`.
+fn virtual_disk(name: &str) -> Option<PathBuf> {
+    let mut disks = fs::read_dir("/sys/block").into_iter().flatten().flatten();
+    let found = disks.find(|disk| {
+        let serial = fs::read_to_string(disk.path().join("serial"));
+        serial.is_ok_and(|serial| serial.trim() == name)
+    })?;
+    Some(Path::new("/dev").join(found.file_name()))
 }
 
 /// The disk whose serial number is `name`, waiting for it where the machine has controllers.

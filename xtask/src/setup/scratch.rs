@@ -9,27 +9,27 @@ use anyhow::Context as _;
 use crate::paths;
 use crate::shell;
 
-/// Their size in bytes; what is not used takes no room. XFS makes none of less than 300 MiB.
-const SIZE: u64 = 512 << 20;
-
-/// A kind of file system, which is its disk's name too, and what makes one.
-pub const KINDS: [(&str, &[&str]); 3] = [
-    ("ext4", &["mke2fs", "-q", "-t", "ext4"]),
-    ("btrfs", &["mkfs.btrfs", "-q"]),
-    ("xfs", &["mkfs.xfs", "-q"]),
+/// A kind of file system, which is its disk's name too, its size in MiB (what is not used takes no
+/// room), and what makes one.
+const KINDS: [(&str, u64, &[&str]); 3] = [
+    // So small that it gives out the numbers of inodes again.
+    ("ext4", 256, &["mke2fs", "-q", "-t", "ext4"]),
+    ("btrfs", 256, &["mkfs.btrfs", "-q"]),
+    // It makes none of less than 300.
+    ("xfs", 512, &["mkfs.xfs", "-q"]),
 ];
 
 /// The disks with their kinds, made when they are not there.
 pub fn ensure() -> anyhow::Result<Vec<(&'static str, PathBuf)>> {
     KINDS
         .iter()
-        .map(|(kind, command)| Ok((*kind, disk(kind, command)?)))
+        .map(|(kind, size, command)| Ok((*kind, disk(kind, size << 20, command)?)))
         .collect()
 }
 
 /// Machines start side by side, so each caller makes a disk under a name of its own and renames
 /// it: nobody sees half a disk.
-fn disk(kind: &str, command: &[&str]) -> anyhow::Result<PathBuf> {
+fn disk(kind: &str, size: u64, command: &[&str]) -> anyhow::Result<PathBuf> {
     let disk = paths::cache().join(format!("scratch.{kind}"));
     if !disk.exists() {
         let new = tempfile::Builder::new()
@@ -38,7 +38,7 @@ fn disk(kind: &str, command: &[&str]) -> anyhow::Result<PathBuf> {
             .permissions(Permissions::from_mode(0o644))
             .tempfile_in(paths::cache())
             .context("failed to make a file for a scratch disk")?;
-        new.as_file().set_len(SIZE)?;
+        new.as_file().set_len(size)?;
         shell::quietly(
             shell::command(command[0])
                 .args(&command[1..])

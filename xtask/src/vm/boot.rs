@@ -17,7 +17,7 @@ use crate::setup::kernels::{self, Kernel};
 use crate::setup::{Mirror, busybox, scratch};
 
 use super::initramfs::Initramfs;
-use super::machine::{Disk, Machine, Processor, Terminal};
+use super::machine::{Bus, Disk, Machine, Processor, Terminal};
 use super::modules;
 
 /// The LSM list of a boot that lacks `bpf`, as distributions have it that leave it out.
@@ -163,9 +163,19 @@ pub fn prepare(
 
     let mut disks: Vec<_> = scratch::ensure()?
         .into_iter()
-        .map(|(serial, file)| Disk { serial, file })
+        .map(|(serial, file)| Disk {
+            // What every test has, and what takes modules anyway.
+            bus: if serial == "ext4" {
+                Bus::Nvme
+            } else {
+                Bus::Virtio
+            },
+            serial,
+            file,
+        })
         .collect();
     disks.extend(plan.root.clone().map(|file| Disk {
+        bus: Bus::Nvme,
         serial: "root",
         file,
     }));

@@ -39,9 +39,21 @@ pub enum Terminal {
     Interactive,
 }
 
+/// What a disk is attached to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Bus {
+    /// Built into the kernels, and taken before anything runs. One disk each: the kernel numbers
+    /// controllers, and what they have, in the order in which they happen to answer.
+    Nvme,
+    /// Takes modules.
+    Virtio,
+}
+
 /// A disk of the machine; what the guest writes is forgotten.
 #[derive(Debug, Clone)]
 pub struct Disk {
+    /// What it is attached to.
+    pub bus: Bus,
     /// The name by which the guest finds it.
     pub serial: &'static str,
     /// The image.
@@ -173,9 +185,13 @@ impl Machine {
                 disk.serial,
                 disk.file.display().to_string().replace(',', ",,")
             ));
+            let device = match disk.bus {
+                Bus::Nvme => "nvme",
+                Bus::Virtio => "virtio-blk-pci",
+            };
             command
                 .arg("-device")
-                .arg(format!("nvme,serial={0},drive={0}", disk.serial));
+                .arg(format!("{device},serial={0},drive={0}", disk.serial));
         }
         if self.terminal != Terminal::Interactive {
             command.stdin(Stdio::null());

@@ -11,7 +11,17 @@ use crate::shell;
 
 /// What every guest loads where its kernel has it as a module: file systems that tests mount,
 /// protocols that they speak, virtual networks.
-pub const WANTED: &[&str] = &["overlay", "btrfs", "xfs", "sctp", "tun"];
+pub const WANTED: &[&str] = &[
+    "overlay",
+    "virtio_pci",
+    "virtio_blk",
+    // The checksums of btrfs, which it asks for by name.
+    "crc32c-cryptoapi",
+    "btrfs",
+    "xfs",
+    "sctp",
+    "tun",
+];
 
 /// A module's name and its bytes.
 pub type Module = (String, Vec<u8>);
