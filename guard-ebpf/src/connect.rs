@@ -20,6 +20,7 @@ use guard_ebpf::policy::{Policy, Selector};
 use guard_ebpf::record::Kind;
 
 use crate::access::{Arguments, Dentry, Message, Sock, Socket, Task, mapped, unmapped, untyped};
+use crate::actor;
 use crate::file;
 use crate::identity::session_of;
 use crate::judge::{self, Act, Outcome};
@@ -81,7 +82,7 @@ fn decide(
 ) -> Outcome {
     let mut candidates = candidates;
     candidates.narrow(policy, Selector::Path, judge::row(row).matches);
-    judge::narrow_by_actor(&mut candidates, policy, slot);
+    actor::narrow(&mut candidates, policy, slot);
     judge::conclude_candidates(slot, candidates, free)
 }
 

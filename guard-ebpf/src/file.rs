@@ -13,6 +13,7 @@ use guard_ebpf::record::{FLAG_DIRECTORY, Kind};
 use guard_ebpf::session::GUARD;
 
 use crate::access::{Dentry, Entry, Inode, S_IFBLK, S_IFCHR, Task, forget};
+use crate::actor;
 use crate::judge::{self, Act, Outcome};
 use crate::maps::{INODES, MOUNTED};
 use crate::own::{self, Own};
@@ -145,7 +146,7 @@ pub fn decide(policy: &'static Policy, slot: u32, act: Act, free: bool, target: 
         };
         candidates.narrow(policy, Selector::Path, end.matches.or(ancestors));
     }
-    let asked = judge::narrow_by_actor(&mut candidates, policy, slot);
+    let asked = actor::narrow(&mut candidates, policy, slot);
     judge::conclude_candidates(slot, candidates, free).asked(asked)
 }
 

@@ -12,7 +12,8 @@ use guard_ebpf::policy::{Policy, Selector, UserKey};
 use guard_ebpf::record::{Header, Kind};
 use guard_ebpf::session::{QUIET, Session, place};
 
-use crate::access::{Dentry, SuperBlock, Task, forget};
+use crate::access::{SuperBlock, Task, forget};
+use crate::actor::{self, executable};
 use crate::budget;
 use crate::identity::{add, counters};
 use crate::maps::{GUARDS, POLICIES, ROWS, SESSIONS, STARTS, USERS};
@@ -104,49 +105,9 @@ pub fn is_guard(process: Task) -> bool {
     unsafe { GUARDS.get(process.pid()) }.is_some_and(|&ticks| ticks == process.start() / TICK)
 }
 
-/// The row at which a task's executable ends, from the start that is picked.
-#[inline(always)]
-fn executable(policy: &Policy, slot: u32, task: Task, pick: fn(Start) -> u16) -> u32 {
-    let mut end = u32::from(DEAD);
-    if let Some(entry) = task.executable().map(Dentry::entry)
-        && let Ok(depth) = walk::depth(entry)
-    {
-        let start = pick(start(policy, slot, entry.super_block()));
-        end = walk::file(slot, start, entry, depth);
-    }
-    end
-}
-
-/// The row at which the executable of the task that runs ends. A global function: the verifier
-/// looks at it once.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn walk_actor(slot: u32) -> u32 {
-    match POLICIES.get(slot) {
-        Some(policy) => executable(policy, slot, Task::current(), |start| start.actor),
-        None => u32::from(DEAD),
-    }
-}
-
-/// Narrows down by what the task that runs is. Returns whether somebody asked.
-#[inline(always)]
-pub fn narrow_by_actor(candidates: &mut Candidates, policy: &Policy, slot: u32) -> bool {
-    let asked = candidates.ask_for(policy, Selector::Actor);
-    if asked {
-        candidates.narrow(policy, Selector::Actor, row(walk_actor(slot)).matches);
-    }
-    asked
-}
-
 /// The decision on an operation on a process.
 #[inline(always)]
-fn decide_process(
-    policy: &'static Policy,
-    slot: u32,
-    act: Act,
-    actor: &Actor,
-    task: Task,
-) -> Outcome {
+fn decide_process(policy: &'static Policy, slot: u32, act: Act, by: &Actor, task: Task) -> Outcome {
     let mut candidates = Candidates::about(policy, act.operation, act.detail);
     if candidates.ask_for(policy, Selector::Executable) {
         let end = executable(policy, slot, task, |start| start.executable);
@@ -172,9 +133,9 @@ fn decide_process(
         }
         candidates.narrow(policy, Selector::Cgroup, row(end).matches);
     }
-    match actor {
+    match by {
         Actor::Current => {
-            narrow_by_actor(&mut candidates, policy, slot);
+            actor::narrow(&mut candidates, policy, slot);
         }
         // The task that runs has nothing to do with it, and who has may be gone.
         Actor::Owner(_) => candidates.narrow(policy, Selector::Actor, Bits::NONE),
@@ -242,7 +203,7 @@ pub fn machine(act: Act, capability: u32, number: u32) -> i32 {
             let mut candidates = Candidates::about(policy, act.operation, act.detail);
             // What no file stands for matches no path.
             candidates.narrow(policy, Selector::Path, Bits::NONE);
-            narrow_by_actor(&mut candidates, policy, slot);
+            actor::narrow(&mut candidates, policy, slot);
             (conclude_candidates(slot, candidates, false), policy.id)
         }
     };

@@ -9,6 +9,7 @@
 #![no_main]
 
 mod access;
+mod actor;
 mod budget;
 mod file;
 mod identity;

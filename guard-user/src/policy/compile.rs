@@ -10,13 +10,12 @@ use guard_ebpf::abi::MAX_SIGNAL;
 use guard_ebpf::automaton::{DEAD, Start};
 use guard_ebpf::bits::{Bits, MAX_CLAUSES};
 use guard_ebpf::operation::{Facility, Operation};
-use guard_ebpf::policy::{
-    Effect, Limit, MAX_RULES, MODE_AUDIT, MODE_ENFORCE, Policy, SELECTORS, Selector,
-};
+use guard_ebpf::policy::{Effect, Limit, MAX_RULES, MODE_AUDIT, MODE_ENFORCE, Policy, Selector};
 use guard_ebpf::session::MAX_LIMITS;
 
 use super::automaton::build;
 use super::builtin;
+use super::clauses::together;
 use super::compiled::{Compiled, RuleInfo};
 use super::document::{Item, PathGlob, Via};
 use super::environment::{Environment, Host};
@@ -386,34 +385,4 @@ impl Compiler<'_> {
         };
         Ok((compiled, self.notes))
     }
-}
-
-/// The items of a group by clause. Items that ask for one and the same kind of thing only are
-/// alternatives within one clause; others have one each.
-fn together(items: &[Item]) -> Vec<Vec<&Item>> {
-    let mut single: [Option<usize>; SELECTORS] = [None; SELECTORS];
-    let mut clauses: Vec<Vec<&Item>> = Vec::new();
-    for item in items {
-        let kinds = [
-            (item.exe.is_some(), Selector::Executable),
-            (item.name.is_some(), Selector::Name),
-            (item.user.is_some(), Selector::User),
-            (item.cgroup.is_some(), Selector::Cgroup),
-        ];
-        let mut asked = kinds
-            .iter()
-            .filter(|(asks, _)| *asks)
-            .map(|(_, kind)| *kind);
-        match (asked.next(), asked.next()) {
-            (Some(kind), None) => {
-                let clause = *single[kind as usize].get_or_insert(clauses.len());
-                if clause == clauses.len() {
-                    clauses.push(Vec::new());
-                }
-                clauses[clause].push(item);
-            }
-            _ => clauses.push(vec![item]),
-        }
-    }
-    clauses
 }

@@ -9,33 +9,14 @@ use super::compiled::{Compiled, RuleInfo};
 use super::diagnostics::{Diagnostic, Diagnostics, SourceText, Sources, did_you_mean_or};
 use super::document::{Document, Named, Rule};
 use super::environment::{Environment, Host};
-use super::presets::{PRESETS, find, is_preset_name};
+use super::presets::{PRESETS, find};
 use super::reader::Reader;
 use super::ruleset::{Ruleset, RulesetRule};
 use super::scope::Scope;
+pub use super::source::Source;
+use super::source::{included_source, source_name};
 use super::tree;
 use crate::session::limits::Limits;
-
-/// Where a policy comes from.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Source {
-    /// A preset that is built in.
-    Preset(String),
-    /// A file.
-    File(PathBuf),
-}
-
-impl Source {
-    /// What `--policy` means by a word: a preset's name, or a path.
-    #[must_use]
-    pub fn from_argument(word: &str) -> Self {
-        if is_preset_name(word) {
-            Self::Preset(word.to_owned())
-        } else {
-            Self::File(word.into())
-        }
-    }
-}
 
 /// A loaded policy.
 #[derive(Clone, Debug)]
@@ -77,6 +58,7 @@ impl<'load> Loader<'load> {
             names: Vec::new(),
             mistakes: Vec::new(),
             notes: Vec::new(),
+            left: Vec::new(),
         };
         let tops: Vec<usize> = sources
             .iter()
@@ -87,6 +69,7 @@ impl<'load> Loader<'load> {
         if mistakes.is_empty() {
             match compile(&ruleset, self.environment, self.host) {
                 Ok((compiled, notes)) => {
+                    load.notes.extend(left_out(&load.left));
                     load.notes.extend(notes);
                     load.notes.extend(self.changeable(&load.files));
                     return Ok(Loaded {
@@ -142,14 +125,6 @@ impl Loader<'_> {
     }
 }
 
-/// What people call a source.
-fn source_name(source: &Source) -> String {
-    match source {
-        Source::Preset(name) => name.clone(),
-        Source::File(path) => path.display().to_string(),
-    }
-}
-
 /// A document that has been read, with what it sees.
 struct Read {
     source: Source,
@@ -172,6 +147,8 @@ struct Load<'load> {
     names: Vec<PathBuf>,
     mistakes: Vec<Diagnostic>,
     notes: Vec<String>,
+    /// The rules that are left out.
+    left: Vec<String>,
 }
 
 impl Load<'_> {
@@ -366,11 +343,7 @@ impl Load<'_> {
             || by.as_ref().is_some_and(Vec::is_empty);
         if nothing {
             if self.mistakes.is_empty() && !rule.lacks_repository() {
-                let (file, line) = place;
-                self.notes.push(format!(
-                    "the rule `{name}` ({file}:{line}) is left out: it is about the workspace, \
-                     and this session has none"
-                ));
+                self.left.push(format!("`{name}`"));
             }
             return None;
         }
@@ -394,12 +367,14 @@ impl Load<'_> {
     }
 }
 
-/// What an entry of `include` means: a preset, or a file from the including file's directory.
-fn included_source(from: &Source, name: &str) -> Source {
-    match (Source::from_argument(name), from) {
-        (Source::File(path), Source::File(from)) => {
-            Source::File(from.parent().unwrap_or(Path::new("")).join(path))
-        }
-        (source, _) => source,
-    }
+/// What is to be said of rules that have nothing to be about.
+fn left_out(rules: &[String]) -> Option<String> {
+    let are = match rules {
+        [] => return None,
+        [one] => format!("the rule {one} is left out: it is"),
+        several => format!("the rules {} are left out: they are", several.join(", ")),
+    };
+    Some(format!(
+        "{are} about the workspace, and this session has none"
+    ))
 }

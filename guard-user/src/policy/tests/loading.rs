@@ -13,7 +13,7 @@ fn the_default_policy_allows_deletion_in_the_workspace_and_of_scratch_files() {
     assert_eq!(loaded.notes, [] as [&str; 0]);
     assert_eq!(
         loaded.delete(&file(HOME, "/alice/work/target/a.o")),
-        "allow workspace"
+        "allow build-output"
     );
     assert_eq!(loaded.delete(&file(HOME, "/alice/Documents/a")), "deny");
     for others in ["/var/tmp/x", "/run/user/1000/x"] {
@@ -38,9 +38,9 @@ fn without_a_workspace_its_rule_is_left_out_and_that_is_said() {
     let loaded = Loader::new(&environment, &host)
         .load(&[Source::Preset("default".into())])
         .unwrap_or_else(|mistakes| panic!("{mistakes}"));
-    assert_eq!(loaded.notes.len(), 2);
+    assert_eq!(loaded.notes.len(), 1);
     assert!(
-        loaded.notes[0].contains("`workspace`"),
+        loaded.notes[0].contains("`workspace`, `workspace-itself` are left out"),
         "{}",
         loaded.notes[0]
     );
