@@ -6,7 +6,7 @@
 
 use std::ffi::{CString, OsString};
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
@@ -105,6 +105,9 @@ impl Plan {
             ForkResult::Child => {
                 drop_in_child(gate);
                 drop_in_child(failure);
+                // Nor is anything else of the caller's the child's to hold open: other gates, where
+                // the caller makes several.
+                raw::close_all_but([gate_reader.as_raw_fd(), failure_writer.as_raw_fd()]);
                 let child = Child {
                     gate: gate_reader,
                     failure: failure_writer,

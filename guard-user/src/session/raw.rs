@@ -1,7 +1,7 @@
 //! The system calls that no crate at hand wraps: pidfds, `close_range`, a signal by number.
 
 use std::io;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use nix::unistd::Pid;
 
@@ -62,6 +62,28 @@ pub fn pidfd_pid(pidfd: BorrowedFd<'_>) -> io::Result<u32> {
             io::ErrorKind::NotFound,
             "it has ended, or is in a pid namespace that can't be seen from here",
         )),
+    }
+}
+
+/// Closes all descriptors but the first three and these (Linux 5.9).
+///
+/// Only calls into the kernel: safe between fork and exec.
+pub fn close_all_but(mut kept: [RawFd; 2]) {
+    kept.sort_unstable();
+    let mut first = 3;
+    for last in kept {
+        close_range(first, last);
+        first = last + 1;
+    }
+    close_range(first, RawFd::MAX);
+}
+
+fn close_range(first: RawFd, end: RawFd) {
+    if first < end {
+        let last = end - 1;
+        // SAFETY: whoever calls this uses none of these descriptors any more. What cannot be closed
+        // was not open.
+        unsafe { libc::syscall(libc::SYS_close_range, first, last, 0) };
     }
 }
 
