@@ -61,6 +61,8 @@ pub(crate) struct Expressions {
     positions: Vec<Position>,
     /// Where parts end that begin at a position: paths that begin alike share positions.
     shared: HashMap<(u32, Part), u32>,
+    /// For each meaning, what stands for everything below a place ([`Self::everything`]).
+    everything: HashMap<Meaning, (u32, u32)>,
 }
 
 /// What a wildcard can stand for: all but NUL, which is in no name, and (in paths) the slash.
@@ -137,16 +139,29 @@ impl Expressions {
         if !below {
             return at;
         }
-        // Everything below: once a name has begun there, nothing can change it.
-        let inside = self.names(at);
-        let begin = self.positions[at as usize].edges.last().map(|edge| edge.2);
-        for position in begin.into_iter().chain([inside]) {
+        let (begin, inside) = self.everything(at);
+        self.edge(at, b'/', b'/', begin);
+        inside
+    }
+
+    /// Names below each other, with anything in them: where the first begins, and where it may end.
+    /// Once it has begun nothing can change what it is accepted for, so all that has one meaning
+    /// comes to the same two positions, and states do not differ by how they were reached.
+    fn everything(&mut self, at: u32) -> (u32, u32) {
+        let meaning = self.positions[at as usize].meaning;
+        if let Some(&known) = self.everything.get(&meaning) {
+            return known;
+        }
+        let begin = self.after(at);
+        let inside = self.after(at);
+        self.edges(begin, &NOT_SLASH, inside);
+        self.edges(inside, &NOT_SLASH, inside);
+        self.edge(inside, b'/', b'/', begin);
+        for position in [begin, inside] {
             self.positions[position as usize].swallows = true;
         }
-        if let Some(begin) = begin {
-            self.edge(inside, b'/', b'/', begin);
-        }
-        inside
+        self.everything.insert(meaning, (begin, inside));
+        (begin, inside)
     }
 
     /// Adds a slash and any name from a position, and returns the position inside the name.
