@@ -9,11 +9,19 @@ pub struct Preset {
     pub text: &'static str,
 }
 
-/// All presets.
-pub const PRESETS: [Preset; 4] = [
+/// All presets: whole policies first, then those that are combined with one.
+pub const PRESETS: [Preset; 10] = [
     Preset {
         name: "default",
         text: include_str!("../../../policies/default.yaml"),
+    },
+    Preset {
+        name: "strict",
+        text: include_str!("../../../policies/strict.yaml"),
+    },
+    Preset {
+        name: "audit",
+        text: include_str!("../../../policies/audit.yaml"),
     },
     Preset {
         name: "vms",
@@ -24,8 +32,24 @@ pub const PRESETS: [Preset; 4] = [
         text: include_str!("../../../policies/databases.yaml"),
     },
     Preset {
-        name: "audit",
-        text: include_str!("../../../policies/audit.yaml"),
+        name: "containers",
+        text: include_str!("../../../policies/containers.yaml"),
+    },
+    Preset {
+        name: "kubernetes-node",
+        text: include_str!("../../../policies/kubernetes-node.yaml"),
+    },
+    Preset {
+        name: "desktop",
+        text: include_str!("../../../policies/desktop.yaml"),
+    },
+    Preset {
+        name: "dev-servers",
+        text: include_str!("../../../policies/dev-servers.yaml"),
+    },
+    Preset {
+        name: "ci-runner",
+        text: include_str!("../../../policies/ci-runner.yaml"),
     },
 ];
 

@@ -7,6 +7,7 @@ mod loading;
 mod mistakes;
 mod mounts;
 mod operations;
+mod presets;
 mod reference;
 mod verdicts;
 
