@@ -9,6 +9,7 @@ pub mod exit;
 mod explain;
 mod generate;
 pub mod output;
+mod policy;
 mod resume;
 mod run;
 mod server;
@@ -54,6 +55,7 @@ enum Verb {
     Resume(resume::Arguments),
     Explain(explain::Arguments),
     Check(check::Arguments),
+    Policy(policy::Arguments),
     Doctor(doctor::Arguments),
     Threats(threats::Arguments),
     Server(server::Arguments),
@@ -85,6 +87,7 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> Exit {
         Verb::Resume(raw) => resume::run(&raw),
         Verb::Explain(raw) => explain::run(&raw),
         Verb::Check(raw) => check::run(&raw),
+        Verb::Policy(raw) => policy::run(&raw),
         Verb::Doctor(raw) => doctor::run(&raw),
         Verb::Threats(raw) => threats::run(&raw),
         Verb::Server(raw) => server::run(&raw),

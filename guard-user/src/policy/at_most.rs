@@ -7,7 +7,7 @@ use super::reader::{Entry, Reader};
 use super::tree::Node;
 
 /// Its keys.
-const KEYS: [&str; 2] = ["count", "per"];
+pub(super) const KEYS: [&str; 2] = ["count", "per"];
 
 /// What a time ends with, and how many seconds that is.
 const UNITS: [(char, u32); 4] = [('s', 1), ('m', 60), ('h', 3600), ('d', 86_400)];

@@ -10,7 +10,7 @@ use super::tree::{Node, Value};
 use super::variables;
 
 /// The keys of an item.
-const ITEM: [&str; 5] = ["exe", "name", "user", "cgroup", "unit"];
+pub(super) const ITEM: [&str; 5] = ["exe", "name", "user", "cgroup", "unit"];
 
 /// The endings of the names of systemd's units that have processes.
 const UNITS: [&str; 6] = [".service", ".scope", ".slice", ".socket", ".mount", ".swap"];

@@ -5,7 +5,7 @@ use super::tree::Node;
 use crate::session::limits::{BadValue, Limit, Limits, weight};
 
 /// The keys below `limits`.
-const LIMITS: [&str; 5] = ["memory", "swap", "processes", "cpu", "weight"];
+pub(super) const LIMITS: [&str; 5] = ["memory", "swap", "processes", "cpu", "weight"];
 
 impl Reader<'_> {
     /// Reads `limits:`.

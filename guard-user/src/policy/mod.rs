@@ -25,6 +25,7 @@ mod reader;
 pub mod repository;
 mod rules;
 pub mod ruleset;
+pub mod schema;
 mod scope;
 mod sockets;
 mod source;

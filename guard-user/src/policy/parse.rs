@@ -7,10 +7,13 @@ use super::reader::{Entry, NoValue, Reader};
 use super::tree::{Node, Value};
 
 /// The version that this guard knows.
-const VERSION: &str = "1";
+pub(super) const VERSION: &str = "1";
+
+/// What `mode` can say.
+pub(super) const MODES: [&str; 2] = ["enforce", "audit"];
 
 /// The keys of a document.
-const DOCUMENT: [&str; 7] = [
+pub(super) const DOCUMENT: [&str; 7] = [
     "version", "include", "mode", "limits", "groups", "paths", "rules",
 ];
 
@@ -67,7 +70,7 @@ impl Reader<'_> {
             "enforce" => None,
             "audit" => Some(node.span),
             _ => {
-                let near = did_you_mean_or(mode, &["enforce", "audit"], "the modes are");
+                let near = did_you_mean_or(mode, &MODES, "the modes are");
                 self.mistake(node.span, format!("unknown mode `{mode}`{near}"));
                 None
             }

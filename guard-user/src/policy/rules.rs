@@ -11,7 +11,7 @@ use super::tree::{Node, Value};
 use crate::system::signals;
 
 /// The keys of a rule.
-const RULE: [&str; 12] = [
+pub(super) const RULE: [&str; 12] = [
     "name",
     "allow",
     "deny",
@@ -27,7 +27,7 @@ const RULE: [&str; 12] = [
 ];
 
 /// What a rule can say.
-const EFFECTS: [(&str, Effect); 3] = [
+pub(super) const EFFECTS: [(&str, Effect); 3] = [
     ("allow", Effect::Allow),
     ("deny", Effect::Deny),
     ("audit", Effect::Audit),

@@ -10,7 +10,7 @@ use super::tree::{Node, Value};
 use crate::system::families;
 
 /// The keys of a socket without a name.
-const SOCKET: [&str; 3] = ["address", "port", "family"];
+pub(super) const SOCKET: [&str; 3] = ["address", "port", "family"];
 
 /// What an item of `via` looks like.
 const WHAT: &str = "a socket is a path such as `/run/docker.sock`, a name such as `\"@name\"`, or a \

@@ -9,6 +9,7 @@ mod mounts;
 mod operations;
 mod presets;
 mod reference;
+mod schema;
 mod verdicts;
 
 use std::collections::BTreeMap;

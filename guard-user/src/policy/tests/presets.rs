@@ -369,8 +369,17 @@ fn strict_leaves_the_workspace_and_what_the_agent_keeps() {
 fn strict_opens_nothing_that_the_default_keeps_closed() {
     let (strict, default) = (presets(&["strict"]), presets(&["default"]));
     let paths = [
-        "/work/a", "/work/.git/HEAD", "/work/.git/objects/ab/c", "/work/.git/config", "/work",
-        "/.claude/x", "/.claude/settings.json", "/.bashrc", "/.cache/a", "/.ssh/x", "/notes",
+        "/work/a",
+        "/work/.git/HEAD",
+        "/work/.git/objects/ab/c",
+        "/work/.git/config",
+        "/work",
+        "/.claude/x",
+        "/.claude/settings.json",
+        "/.bashrc",
+        "/.cache/a",
+        "/.ssh/x",
+        "/notes",
     ];
     for path in paths {
         let facts = file(HOME, &format!("/alice{path}"));
@@ -383,7 +392,10 @@ fn strict_opens_nothing_that_the_default_keeps_closed() {
     }
     let workspace = file(HOME, "/alice/work/a");
     assert_eq!(strict.delete(&workspace), "allow workspace-deletions");
-    assert_eq!(strict.file(Operation::Overwrite, &workspace), "allow workspace");
+    assert_eq!(
+        strict.file(Operation::Overwrite, &workspace),
+        "allow workspace"
+    );
     let history = file(HOME, "/alice/work/.git/objects/ab/c");
     assert_eq!(strict.delete(&history), "deny history");
 }
@@ -409,7 +421,12 @@ fn strict_closes_every_key_agent_of_the_default() {
         let facts = file(place.device, place.path.to_str().expect("UTF-8"));
         let told = |loaded: &Loaded| {
             loaded
-                .told(loaded.compiled.by(None).on_socket(&SocketFacts::File(facts.clone())))
+                .told(
+                    loaded
+                        .compiled
+                        .by(None)
+                        .on_socket(&SocketFacts::File(facts.clone())),
+                )
                 .to_owned()
         };
         assert_eq!(told(&default), "allow key-agents", "{path}");

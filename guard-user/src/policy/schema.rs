@@ -1,0 +1,325 @@
+//! The form of a policy as a JSON Schema (2020-12), by which editors complete and check it.
+//!
+//! Words that a policy can use come from where the reader has them. Keys stand here once more, with
+//! what they mean and take; a test fails when they are not the reader's. A new key is a line in the
+//! function of its place. What needs more than one document to be seen, such as a name that isn't
+//! defined, is left to `guard check`.
+
+use guard_ebpf::abi::MAX_SIGNAL;
+use guard_ebpf::operation::{Facility, Operation};
+use serde_json::{Value, json};
+
+use super::parse::{MODES, VERSION};
+use super::presets::PRESETS;
+use super::rules::EFFECTS;
+use crate::system::{families, signals};
+
+/// A key: its name, what it means, what it takes.
+pub(crate) type Key = (&'static str, &'static str, Value);
+
+/// The schema of a document.
+#[must_use]
+pub fn schema() -> Value {
+    let mut schema = object(document(), &["version"]);
+    schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
+    schema["title"] = json!("A policy of guard");
+    schema
+}
+
+/// The keys of a document.
+pub(crate) fn document() -> Vec<Key> {
+    let version: u32 = VERSION.parse().unwrap_or_default();
+    vec![
+        (
+            "version",
+            "The version of the language.",
+            json!({ "enum": [version, VERSION] }),
+        ),
+        (
+            "include",
+            "Presets and files whose rules, groups and paths are added, behind those of this document.",
+            one_or_more(&json!({ "anyOf": [
+                { "enum": PRESETS.map(|preset| preset.name) },
+                text("/|\\.ya?ml$"),
+            ] })),
+        ),
+        (
+            "mode",
+            "`audit`: nothing is refused, and what would be is recorded.",
+            json!({ "enum": MODES }),
+        ),
+        (
+            "limits",
+            "What the session may take of the machine.",
+            or_nothing(object(limits(), &[])),
+        ),
+        (
+            "groups",
+            "Names for processes. One item suffices; of an item every key must fit.",
+            named(&one_or_more(&item())),
+        ),
+        (
+            "paths",
+            "Names for files: lists of globs.",
+            named(&one_or_more(&glob())),
+        ),
+        (
+            "rules",
+            "The rules, in order: the first that matches decides.",
+            json!({ "type": ["array", "null"], "items": rule() }),
+        ),
+    ]
+}
+
+/// The keys of a rule.
+pub(crate) fn rule_keys() -> Vec<Key> {
+    let mut keys = vec![
+        ("name", "What events call it.", word()),
+        (
+            "because",
+            "The reason, which people and agents are shown when it decides.",
+            word(),
+        ),
+        (
+            "signals",
+            "Which signals; only with the operation `signal`.",
+            one_or_more(&signal()),
+        ),
+        (
+            "facilities",
+            "Which facilities of the machine; only with the operation `machine`.",
+            one_or_more(&facility()),
+        ),
+        (
+            "to",
+            "Groups: the processes that it is about. Without it: every process.",
+            one_or_more(&word()),
+        ),
+        (
+            "on",
+            "Sets of paths, or globs: the files that it is about. Without it: every file.",
+            one_or_more(&word()),
+        ),
+        (
+            "via",
+            "Sockets that it is about. Without it: every socket.",
+            one_or_more(&socket()),
+        ),
+        (
+            "by",
+            "Groups, by `exe` alone: the programs that do it. Without it: every program.",
+            one_or_more(&word()),
+        ),
+        (
+            "at-most",
+            "How often it lets something through; only with `allow`.",
+            object(at_most(), &["count", "per"]),
+        ),
+    ];
+    keys.extend(EFFECTS.map(|(effect, _)| {
+        let meaning = match effect {
+            "allow" => "Lets these operations through.",
+            "deny" => "Refuses these operations.",
+            _ => "Lets these operations through and records them.",
+        };
+        (effect, meaning, one_or_more(&operation()))
+    }));
+    keys
+}
+
+/// The keys of `at-most`.
+pub(crate) fn at_most() -> Vec<Key> {
+    vec![
+        (
+            "count",
+            "How many times.",
+            json!({ "type": ["integer", "string"], "minimum": 1, "pattern": "^[0-9]+$" }),
+        ),
+        (
+            "per",
+            "In what time: a number with a unit, such as `30s`, `10m`, `1h`, and at most `7d`.",
+            text("^[0-9]+ *[smhd]$"),
+        ),
+    ]
+}
+
+/// The keys of an item of a group.
+pub(crate) fn item_keys() -> Vec<Key> {
+    vec![
+        (
+            "exe",
+            "Its executable lies at this path, or matches this glob.",
+            glob(),
+        ),
+        (
+            "name",
+            "Its command name matches this glob. A process chooses its own name.",
+            word(),
+        ),
+        (
+            "user",
+            "Its effective user: a name, a number or a variable.",
+            word(),
+        ),
+        (
+            "cgroup",
+            "Its cgroup (version 2) matches this glob, from the root of the hierarchy.",
+            text(r"^(/|\*\*/|\$\{)"),
+        ),
+        (
+            "unit",
+            "It belongs to this systemd unit, such as `postgresql.service`, or a glob of such.",
+            text(r"^[^/]+$"),
+        ),
+    ]
+}
+
+/// The keys of a socket without a name.
+pub(crate) fn socket_keys() -> Vec<Key> {
+    let port = json!({
+        "type": ["integer", "string"],
+        "minimum": 1,
+        "maximum": u16::MAX,
+        "pattern": "^ *[0-9]+ *(- *[0-9]+ *)?$",
+    });
+    let families: Vec<&str> = families::others().collect();
+    vec![
+        (
+            "address",
+            "An address, a prefix such as `10.0.0.0/8`, or `any`.",
+            one_or_more(&text(r"^(any|[0-9a-fA-F.:]+(/[0-9]+)?|.*\$\{.*)$")),
+        ),
+        (
+            "port",
+            "A port, or a range such as `8000-8010`.",
+            one_or_more(&port),
+        ),
+        (
+            "family",
+            "A family of sockets that have neither path nor Internet address. It stands alone.",
+            one_or_more(&json!({ "enum": families })),
+        ),
+    ]
+}
+
+/// The keys of `limits`.
+pub(crate) fn limits() -> Vec<Key> {
+    let limit = |pattern: &str| json!({ "type": ["string", "integer"], "pattern": pattern });
+    let amount = limit("^([0-9]+[KMGT]?|[0-9]+%|unlimited)$");
+    vec![
+        (
+            "memory",
+            "Memory: `8G`, a share of the machine's like `50%`, or `unlimited`.",
+            amount.clone(),
+        ),
+        ("swap", "Swap: the same, of the machine's.", amount),
+        (
+            "processes",
+            "How many processes, each thread counted.",
+            limit("^([0-9]+|unlimited)$"),
+        ),
+        (
+            "cpu",
+            "Processor time in percent of one processor: `200%` is two.",
+            text("^([0-9]+%|unlimited)$"),
+        ),
+        (
+            "weight",
+            "From 1 to 10000: its part of processors and disks; each session has 100.",
+            limit("^[0-9]+$"),
+        ),
+    ]
+}
+
+fn rule() -> Value {
+    let mut rule = object(rule_keys(), &[]);
+    let says = EFFECTS.map(|(effect, _)| json!({ "required": [effect] }));
+    rule["oneOf"] = json!(says);
+    rule
+}
+
+fn item() -> Value {
+    let mut item = object(item_keys(), &[]);
+    item["minProperties"] = json!(1);
+    item["not"] = json!({ "required": ["cgroup", "unit"] });
+    item
+}
+
+fn socket() -> Value {
+    let mut without_file = object(socket_keys(), &[]);
+    without_file["minProperties"] = json!(1);
+    without_file["not"] = json!({ "anyOf": [
+        { "required": ["family", "address"] },
+        { "required": ["family", "port"] },
+    ] });
+    json!({ "anyOf": [text(r"^(/|~|\$|\*\*|@.)"), without_file] })
+}
+
+fn operation() -> Value {
+    json!({ "enum": Operation::EVERY.map(Operation::name) })
+}
+
+fn facility() -> Value {
+    let names: Vec<_> = Facility::EVERY.iter().map(|one| one.name()).collect();
+    json!({ "enum": names })
+}
+
+/// A signal. The reader takes small letters as well; here they are a matter of style.
+fn signal() -> Value {
+    let names: Vec<&str> = signals::names().collect();
+    json!({ "anyOf": [
+        { "enum": names },
+        text("^(SIG)?([A-Z0-9]+|RTMIN[+][0-9]+|RTMAX-[0-9]+)$"),
+        { "type": "integer", "minimum": 1, "maximum": MAX_SIGNAL },
+    ] })
+}
+
+fn glob() -> Value {
+    text(r"^(/|~/|~$|\*\*/|\$\{)")
+}
+
+/// A text of a certain form.
+fn text(pattern: &str) -> Value {
+    json!({ "type": "string", "pattern": pattern })
+}
+
+/// Any word, as YAML has them: what looks like a number is one to an editor.
+fn word() -> Value {
+    json!({ "type": ["string", "number", "boolean"], "minLength": 1 })
+}
+
+/// A list of values, or one alone.
+fn one_or_more(value: &Value) -> Value {
+    json!({ "anyOf": [value, { "type": "array", "items": value, "minItems": 1 }] })
+}
+
+/// A mapping from names that somebody chose.
+fn named(value: &Value) -> Value {
+    json!({ "type": ["object", "null"], "additionalProperties": value })
+}
+
+/// The value, or nothing behind the colon.
+fn or_nothing(mut value: Value) -> Value {
+    value["type"] = json!(["object", "null"]);
+    value
+}
+
+/// A mapping with these keys and no others.
+fn object(keys: Vec<Key>, required: &[&str]) -> Value {
+    let properties: serde_json::Map<String, Value> = keys
+        .into_iter()
+        .map(|(key, meaning, mut value)| {
+            value["description"] = json!(meaning);
+            (key.to_owned(), value)
+        })
+        .collect();
+    let mut object = json!({
+        "type": "object",
+        "properties": properties,
+        "additionalProperties": false,
+    });
+    if !required.is_empty() {
+        object["required"] = json!(required);
+    }
+    object
+}
