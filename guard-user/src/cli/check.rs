@@ -14,6 +14,7 @@ use crate::system::mounts;
 ///
 /// Each file is checked by itself, as a session in the working directory would use it.
 #[derive(Debug, clap::Args)]
+#[command(after_help = super::presets())]
 pub struct Arguments {
     /// The policy files, or names of presets
     #[arg(required = true, value_name = "FILE")]

@@ -108,6 +108,12 @@ pub fn definition() -> clap::Command {
     Arguments::command()
 }
 
+/// The names of the presets, for help texts.
+fn presets() -> String {
+    let names = crate::policy::presets::PRESETS.map(|preset| preset.name);
+    format!("Presets: {}.", names.join(", "))
+}
+
 /// Fails, with what to type, when the caller is not root.
 fn require_root() -> Result<(), Failure> {
     if nix::unistd::geteuid().is_root() {

@@ -38,7 +38,7 @@ fn help_is_as_it_was_read_and_found_good() {
     ] {
         compare(verb, &help(&[verb]));
     }
-    for verb in ["schema"] {
+    for verb in ["schema", "show"] {
         compare(&format!("policy-{verb}"), &help(&["policy", verb]));
     }
 }

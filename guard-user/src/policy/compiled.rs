@@ -8,7 +8,7 @@ use guard_ebpf::policy::Policy;
 ///
 /// Rows are numbered from 0 within the policy; row 0 is [`guard_ebpf::automaton::DEAD`]. The
 /// engine moves them to where there is room, and fills in `policy.id` and `policy.first_row`.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Compiled {
     /// The fixed part.
     pub policy: Policy,

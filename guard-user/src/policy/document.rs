@@ -122,9 +122,25 @@ impl Via {
     }
 }
 
+/// What sockets without a file are told by, variables filled in.
+#[derive(Clone, Debug)]
+pub(crate) enum SocketKind {
+    /// A name, which is their one pattern.
+    Abstract,
+    /// Addresses and ports; no list where every one is meant.
+    Internet {
+        addresses: Vec<String>,
+        ports: Vec<String>,
+    },
+    /// Families.
+    Families(Vec<String>),
+}
+
 /// Sockets without a file.
 #[derive(Clone, Debug)]
 pub(crate) struct SocketText {
+    /// What they are told by.
+    pub kind: SocketKind,
     /// What stands for them ([`guard_ebpf::socket`]) matches one of these.
     pub patterns: Vec<Vec<Token>>,
     /// As it is written, for people.

@@ -1,7 +1,7 @@
 //! Sockets: what an item of `via` can say.
 
 use super::diagnostics::did_you_mean_or;
-use super::document::{SocketText, Via};
+use super::document::{SocketKind, SocketText, Via};
 use super::endpoints::{Digits, Prefix, endpoints, of_family, ports_between, prefix};
 use super::glob::parse_word;
 use super::parse::is_glob;
@@ -64,6 +64,7 @@ impl Reader<'_> {
             }
         };
         Some(Via::Text(SocketText {
+            kind: SocketKind::Abstract,
             patterns: vec![tokens],
             written: text.to_owned(),
         }))
@@ -73,8 +74,8 @@ impl Reader<'_> {
     fn without_file(&mut self, node: &Node) -> Option<SocketText> {
         let before = self.mistakes.len();
         let fields = self.fields(node, WHAT, &SOCKET);
-        let mut addresses: Option<Vec<Prefix>> = None;
-        let mut ports: Option<Vec<Vec<Digits>>> = None;
+        let mut addresses: Option<(Vec<String>, Vec<Prefix>)> = None;
+        let mut ports: Option<(Vec<String>, Vec<Vec<Digits>>)> = None;
         let mut family = None;
         let mut written = Vec::new();
         for Entry {
@@ -83,17 +84,19 @@ impl Reader<'_> {
             value,
         } in fields
         {
-            written.push(format!("{key} {}", words(value).join(", ")));
+            let words = words(value);
+            written.push(format!("{key} {}", words.join(", ")));
+            let words = words.into_iter().map(str::to_owned).collect();
             match key {
                 "address" => addresses = Some(self.addresses(value)),
-                "port" => ports = Some(self.ports(value)),
-                _ => family = Some((key_span, self.families(value))),
+                "port" => ports = Some((words, self.ports(value))),
+                _ => family = Some((key_span, words, self.families(value))),
             }
         }
         if written.is_empty() && self.mistakes.len() == before {
             self.mistake(node.span, format!("{WHAT}, and there is nothing"));
         }
-        if let Some((span, _)) = &family
+        if let Some((span, ..)) = &family
             && (addresses.is_some() || ports.is_some())
         {
             self.mistake(
@@ -104,19 +107,28 @@ impl Reader<'_> {
         if self.mistakes.len() > before {
             return None;
         }
-        let patterns = match family {
-            Some((_, families)) => families.into_iter().map(of_family).collect(),
-            None => endpoints(addresses.as_deref(), ports.as_deref()),
+        let (kind, patterns) = if let Some((_, names, families)) = family {
+            let patterns = families.into_iter().map(of_family).collect();
+            (SocketKind::Families(names), patterns)
+        } else {
+            let (addresses, prefixes) = addresses.unzip();
+            let (ports, digits) = ports.unzip();
+            let kind = SocketKind::Internet {
+                addresses: addresses.unwrap_or_default(),
+                ports: ports.unwrap_or_default(),
+            };
+            (kind, endpoints(prefixes.as_deref(), digits.as_deref()))
         };
         Some(SocketText {
+            kind,
             patterns,
             written: written.join(", "),
         })
     }
 
-    fn addresses(&mut self, node: &Node) -> Vec<Prefix> {
+    fn addresses(&mut self, node: &Node) -> (Vec<String>, Vec<Prefix>) {
         let what = "an address is one such as `127.0.0.1`, `10.0.0.0/8`, `\"::1\"` or `any`";
-        let mut prefixes = Vec::new();
+        let mut all = (Vec::new(), Vec::new());
         for node in self.one_or_more(node, what) {
             let Some(text) = self.word(node, what) else {
                 continue;
@@ -126,11 +138,14 @@ impl Reader<'_> {
             };
             let text = super::variables::text(&letters).unwrap_or_default();
             match prefix(&text) {
-                Ok(prefix) => prefixes.push(prefix),
+                Ok(prefix) => {
+                    all.0.push(text);
+                    all.1.push(prefix);
+                }
                 Err(message) => self.mistake(node.span, message),
             }
         }
-        prefixes
+        all
     }
 
     fn ports(&mut self, node: &Node) -> Vec<Vec<Digits>> {

@@ -162,6 +162,17 @@ impl fmt::Display for BadValue {
     }
 }
 
+impl fmt::Display for Limit {
+    /// As a policy says it.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Number(number) => write!(formatter, "{number}"),
+            Self::Percent(percent) => write!(formatter, "{percent}%"),
+            Self::Unlimited => formatter.write_str(UNLIMITED),
+        }
+    }
+}
+
 impl Limit {
     /// An amount of memory or swap: `4G` (K, M, G and T are powers of 1024), `50%`,
     /// `unlimited`.

@@ -9,6 +9,7 @@ mod mounts;
 mod operations;
 mod presets;
 mod reference;
+mod resolved;
 mod schema;
 mod verdicts;
 

@@ -1,0 +1,250 @@
+//! A policy as one document again: what it includes is in it, names are looked up, variables
+//! filled in. Who loads it gets what the documents that it comes from gave.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+
+use super::document::{Item, SocketKind, Via};
+use super::ruleset::{Ruleset, RulesetRule, period};
+use super::spell::{path, path_glob, word};
+use crate::events::text::{escaped, is_printable};
+use crate::session::limits::Limits;
+use crate::system::signals;
+
+/// Writes the document. `of` says in a line what it comes from. The error names what no document
+/// can hold.
+pub fn resolved(ruleset: &Ruleset, of: &str) -> Result<String, String> {
+    let mut names = Names::default();
+    let (mut groups, mut rules) = (String::new(), String::new());
+    for rule in &ruleset.rules {
+        // Those that are built in come with every policy.
+        if rule.info.source.is_some() {
+            write_rule(rule, &mut names, &mut groups, &mut rules)
+                .ok_or_else(|| format!("the rule `{}` names what is not UTF-8", rule.info.name))?;
+        }
+    }
+    let mut text = format!("# {}\nversion: 1\n", escaped(of.as_bytes()));
+    if ruleset.audit {
+        text.push_str("mode: audit\n");
+    }
+    text.push_str(&limits(ruleset.limits));
+    for (key, entries) in [("groups", groups), ("rules", rules)] {
+        if !entries.is_empty() {
+            text.extend(["\n", key, ":\n", &entries]);
+        }
+    }
+    Ok(text)
+}
+
+/// Adds a rule, and the groups that it needs. `None` when it can't be written.
+fn write_rule(
+    rule: &RulesetRule,
+    names: &mut Names,
+    groups: &mut String,
+    rules: &mut String,
+) -> Option<()> {
+    // Named one by one, so that a new key is not forgotten here.
+    let RulesetRule {
+        info,
+        effect: _,
+        operations,
+        signals,
+        facilities,
+        to,
+        on,
+        via,
+        by,
+        at_most,
+    } = rule;
+    let name = names.rule(&info.name);
+    if let Some((file, line)) = &info.source {
+        let _ = writeln!(rules, "  # {}:{line}", escaped(file.as_bytes()));
+    }
+    let _ = writeln!(rules, "  - name: {}", scalar(&name));
+    let mut entry = |key: &str, value: &str| {
+        // What is a list begins on a line of its own.
+        let space = if value.starts_with('\n') { "" } else { " " };
+        let _ = writeln!(rules, "    {key}:{space}{value}");
+    };
+    let words: Vec<&str> = operations.iter().map(|one| one.name()).collect();
+    entry(rule.verb(), &format!("[{}]", words.join(", ")));
+    if let Some(numbers) = signals {
+        let words: Vec<String> = numbers.iter().map(|one| signals::name(*one)).collect();
+        entry("signals", &format!("[{}]", words.join(", ")));
+    }
+    if let Some(facilities) = facilities {
+        let words: Vec<&str> = facilities.iter().map(|one| one.name()).collect();
+        entry("facilities", &format!("[{}]", words.join(", ")));
+    }
+    for (key, items) in [("to", to), ("by", by)] {
+        if let Some(items) = items {
+            let group = names.group(&name, key);
+            let _ = writeln!(groups, "  {}:", scalar(&group));
+            for one in items {
+                let _ = writeln!(groups, "    - {}", item(one)?);
+            }
+            entry(key, &scalar(&group));
+        }
+    }
+    if let Some(globs) = on {
+        let globs: Option<Vec<String>> = globs.iter().map(path_glob).collect();
+        let lines: Vec<String> = globs?.iter().map(|glob| quoted(glob)).collect();
+        entry("on", &list(&lines));
+    }
+    if let Some(all) = via {
+        let lines: Option<Vec<String>> = all.iter().map(socket).collect();
+        entry("via", &list(&lines?));
+    }
+    if let Some(limit) = at_most {
+        let (count, per) = (limit.count, period(limit.seconds));
+        entry("at-most", &format!("{{ count: {count}, per: {per} }}"));
+    }
+    if let Some(because) = &info.because {
+        entry("because", &quoted(because));
+    }
+    Some(())
+}
+
+fn item(item: &Item) -> Option<String> {
+    let mut keys = Vec::new();
+    if let Some(glob) = &item.exe {
+        keys.push(format!("exe: {}", quoted(&path_glob(glob)?)));
+    }
+    if let Some(tokens) = &item.name {
+        keys.push(format!("name: {}", quoted(&word(tokens)?)));
+    }
+    if let Some(uid) = item.user {
+        keys.push(format!("user: {uid}"));
+    }
+    match item.cgroup.as_deref() {
+        None => {}
+        Some([glob]) => keys.push(format!("cgroup: {}", quoted(&path(glob)?))),
+        // A unit is a cgroup of that name anywhere, and what lies below.
+        Some([unit, ..]) => {
+            let text = path(unit)?;
+            keys.push(format!("unit: {}", quoted(text.strip_prefix("/**/")?)));
+        }
+        Some([]) => return None,
+    }
+    Some(format!("{{ {} }}", keys.join(", ")))
+}
+
+fn socket(via: &Via) -> Option<String> {
+    let text = match via {
+        Via::Path(glob) => return Some(quoted(&path_glob(glob)?)),
+        Via::Text(text) => text,
+    };
+    let keys = match &text.kind {
+        SocketKind::Abstract => {
+            let [tokens] = text.patterns.as_slice() else {
+                return None;
+            };
+            return Some(quoted(&word(tokens)?));
+        }
+        SocketKind::Internet { addresses, ports } => vec![("address", addresses), ("port", ports)],
+        SocketKind::Families(names) => vec![("family", names)],
+    };
+    let keys: Vec<String> = keys
+        .into_iter()
+        .filter(|(_, values)| !values.is_empty())
+        .map(|(key, values)| {
+            let values: Vec<String> = values.iter().map(|value| quoted(value)).collect();
+            format!("{key}: [{}]", values.join(", "))
+        })
+        .collect();
+    Some(format!("{{ {} }}", keys.join(", ")))
+}
+
+fn limits(limits: Limits) -> String {
+    let Limits {
+        memory,
+        swap,
+        processes,
+        cpu,
+        weight,
+    } = limits;
+    let amounts = [
+        ("memory", memory),
+        ("swap", swap),
+        ("processes", processes),
+        ("cpu", cpu),
+    ];
+    let amounts = amounts
+        .into_iter()
+        .filter_map(|(key, limit)| Some(format!("{key}: {}", limit?)));
+    let weight = weight.map(|weight| format!("weight: {weight}"));
+    let keys: Vec<String> = amounts.chain(weight).collect();
+    if keys.is_empty() {
+        return String::new();
+    }
+    format!("limits: {{ {} }}\n", keys.join(", "))
+}
+
+/// The names that are taken. Documents may call their rules alike, one document may not.
+#[derive(Default)]
+struct Names {
+    rules: BTreeSet<String>,
+    groups: BTreeSet<String>,
+}
+
+impl Names {
+    /// The name of a rule, with a number where it is taken.
+    fn rule(&mut self, name: &str) -> String {
+        free(&mut self.rules, name)
+    }
+
+    /// The name of a rule's group: the rule's, where it can be one.
+    fn group(&mut self, rule: &str, key: &str) -> String {
+        let name = if is_plain(rule) { rule } else { "group" };
+        let ending = if key == "to" { "" } else { "-programs" };
+        free(&mut self.groups, &format!("{name}{ending}"))
+    }
+}
+
+fn free(taken: &mut BTreeSet<String>, name: &str) -> String {
+    let numbered = (2..).map(|number| format!("{name}-{number}"));
+    let mut all = std::iter::once(name.to_owned()).chain(numbered);
+    let name = all.find(|name| !taken.contains(name)).unwrap_or_default();
+    taken.insert(name.clone());
+    name
+}
+
+/// Values as lines of a list.
+fn list(values: &[String]) -> String {
+    values.iter().fold(String::new(), |mut text, value| {
+        let _ = write!(text, "\n      - {value}");
+        text
+    })
+}
+
+/// Whether YAML and people take a word as it is.
+fn is_plain(word: &str) -> bool {
+    let ordinary = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+    word.starts_with(|first: char| first.is_ascii_alphabetic())
+        && word.bytes().all(ordinary)
+        && !["null", "true", "false"].contains(&word.to_ascii_lowercase().as_str())
+}
+
+fn scalar(text: &str) -> String {
+    if is_plain(text) {
+        text.to_owned()
+    } else {
+        quoted(text)
+    }
+}
+
+/// A text in quotes, with what a terminal or YAML could take for something else as escapes.
+fn quoted(text: &str) -> String {
+    let mut quoted = String::from("\"");
+    for character in text.chars() {
+        match character {
+            '"' | '\\' => quoted.extend(['\\', character]),
+            _ if is_printable(character) => quoted.push(character),
+            _ => {
+                let _ = write!(quoted, "\\U{:08X}", u32::from(character));
+            }
+        }
+    }
+    quoted.push('"');
+    quoted
+}
