@@ -4,8 +4,9 @@ use super::exit::{Exit, Failure};
 use super::output::{print, say_line};
 use super::run::choose_workspace;
 use crate::events::text::escaped;
+use crate::policy::load::Loaded;
 use crate::policy::repository;
-use crate::server::compiler::{Compiler, Mistake, Subject};
+use crate::server::compiler::{Mistake, Subject};
 use crate::server::policies::Policies;
 use crate::session::identity::{Host, Identity};
 use crate::system::mounts;
@@ -16,8 +17,11 @@ use crate::system::mounts;
 #[derive(Debug, clap::Args)]
 #[command(after_help = super::presets())]
 pub struct Arguments {
+    /// Run the tests that they hold as well
+    #[arg(long)]
+    tests: bool,
     /// The policy files, or names of presets
-    #[arg(required = true, value_name = "FILE")]
+    #[arg(required = true, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     files: Vec<String>,
 }
 
@@ -26,11 +30,18 @@ pub fn run(raw: &Arguments) -> Result<Exit, Failure> {
     let subject = subject()?;
     let mut has_mistakes = false;
     for file in &raw.files {
-        match check(&subject, file) {
-            Ok((rules, notes)) => {
+        match check(&subject, file, raw.tests) {
+            Ok((loaded, tests)) => {
                 let shown = escaped(file.as_bytes());
-                print(&format!("{shown}: {rules} rules, no mistake\n"))?;
-                for note in notes {
+                let rules = loaded.compiled.rules.len();
+                let tests = match tests {
+                    None => String::new(),
+                    Some(0) => "; it has no tests".to_owned(),
+                    Some(1) => "; its test came out as expected".to_owned(),
+                    Some(count) => format!("; its {count} tests came out as expected"),
+                };
+                print(&format!("{shown}: {rules} rules, no mistake{tests}\n"))?;
+                for note in loaded.notes {
                     say_line(&format!("{shown}: {note}"));
                 }
             }
@@ -48,13 +59,18 @@ pub fn run(raw: &Arguments) -> Result<Exit, Failure> {
     })
 }
 
-fn check(subject: &Subject, file: &str) -> Result<(usize, Vec<String>), Mistake> {
+/// What a file comes to, and how many tests it passed when they were asked for.
+fn check(subject: &Subject, file: &str, tests: bool) -> Result<(Loaded, Option<usize>), Mistake> {
     let subject = Subject {
         policies: vec![file.to_owned()],
         ..subject.clone()
     };
-    let ready = Policies::of_this_process().compile(&subject)?;
-    Ok((ready.compiled.rules.len(), ready.notes))
+    let policies = Policies::of_this_process();
+    if tests {
+        let (loaded, tests) = policies.verify(&subject)?;
+        return Ok((loaded, Some(tests)));
+    }
+    Ok((policies.load(&subject)?, None))
 }
 
 /// The session that whoever asks would start.
@@ -91,19 +107,48 @@ mod tests {
         let bad = directory.path().join("bad.yaml");
         std::fs::write(&bad, "version: 1\nrulez: []\n").unwrap();
         let subject = subject().unwrap();
-        let (rules, _) = check(&subject, good.to_str().unwrap()).unwrap();
-        assert!(rules > 0);
-        let mistake = check(&subject, bad.to_str().unwrap()).unwrap_err();
+        let (loaded, _) = check(&subject, good.to_str().unwrap(), false).unwrap();
+        assert!(!loaded.compiled.rules.is_empty());
+        let mistake = check(&subject, bad.to_str().unwrap(), false).unwrap_err();
         assert!(
             mistake.message.contains("bad.yaml:2:1"),
             "{}",
             mistake.message
         );
-        let none = check(&subject, "/nowhere/none.yaml").unwrap_err();
+        let none = check(&subject, "/nowhere/none.yaml", false).unwrap_err();
         assert!(
             none.message.contains("/nowhere/none.yaml"),
             "{}",
             none.message
         );
+    }
+    /// Presets' tests say the same on this machine, whoever asks, as on the one that is made up.
+    #[test]
+    fn the_tests_of_presets_come_out_here() {
+        let subject = subject().unwrap();
+        for preset in crate::policy::presets::PRESETS {
+            let (_, tests) = check(&subject, preset.name, true).unwrap_or_else(|mistake| {
+                panic!("{}", mistake.message);
+            });
+            assert!(tests.is_some_and(|count| count > 3), "{}", preset.name);
+        }
+    }
+
+    #[test]
+    fn a_test_that_fails_is_a_mistake_with_its_place() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("p.yaml");
+        let text = "version: 1\ntests:\n  - { operation: delete, path: /a, expect: allow }\n";
+        std::fs::write(&file, text).unwrap();
+        let file = file.to_str().unwrap();
+        let subject = subject().unwrap();
+        assert!(check(&subject, file, false).is_ok());
+        let mistake = check(&subject, file, true).unwrap_err();
+        assert!(mistake.message.contains("p.yaml:3:"), "{}", mistake.message);
+        let raw = Arguments {
+            tests: true,
+            files: vec![file.to_owned()],
+        };
+        assert_eq!(run(&raw).unwrap(), Exit::Usage);
     }
 }

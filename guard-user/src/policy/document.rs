@@ -4,6 +4,7 @@
 use guard_ebpf::operation::{Facility, Operation};
 use guard_ebpf::policy::{Effect, Limit};
 
+use super::cases::Case;
 use super::diagnostics::Span;
 use super::glob::{Part, Token};
 use super::reader::NoValue;
@@ -24,6 +25,8 @@ pub(crate) struct Document {
     pub paths: Vec<Definition<Vec<PathGlob>>>,
     /// Its rules, in order.
     pub rules: Vec<Rule>,
+    /// Its tests.
+    pub cases: Vec<Case>,
 }
 
 /// A name and where it stands.

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use super::builtin;
+use super::cases::Case;
 use super::compile::compile;
 use super::compiled::{Compiled, RuleInfo};
 use super::diagnostics::{Diagnostic, Diagnostics, SourceText, Sources, did_you_mean_or};
@@ -29,6 +30,10 @@ pub struct Loaded {
     pub files: Vec<PathBuf>,
     /// What is as it is and may surprise: rules that have no place in this session.
     pub notes: Vec<String>,
+    /// The tests of the documents that were asked for.
+    pub(crate) cases: Vec<Case>,
+    /// What was read.
+    pub(crate) texts: Sources,
 }
 
 /// Loads policies for a session.
@@ -64,6 +69,9 @@ impl<'load> Loader<'load> {
             .iter()
             .filter_map(|source| load.read(source, None))
             .collect();
+        let documents = tops.iter().map(|&top| &load.documents[top].document);
+        let cases = documents.flat_map(|document| document.cases.clone());
+        let cases = cases.collect();
         let ruleset = load.ruleset(&tops);
         let mut mistakes = load.mistakes;
         if mistakes.is_empty() {
@@ -77,6 +85,8 @@ impl<'load> Loader<'load> {
                         compiled,
                         files: load.files,
                         notes: load.notes,
+                        cases,
+                        texts: load.texts,
                     });
                 }
                 Err(message) => {

@@ -3,6 +3,7 @@
 mod at_most;
 mod automaton;
 mod builtin;
+mod cases;
 mod clauses;
 mod compile;
 pub mod compiled;
@@ -12,6 +13,7 @@ mod endpoints;
 pub mod environment;
 pub mod evaluate;
 mod expression;
+mod facts;
 mod glob;
 mod groups;
 mod limits;
@@ -33,6 +35,7 @@ mod source;
 mod spell;
 mod tree;
 mod variables;
+pub mod verify;
 pub mod workspace;
 
 #[cfg(test)]

@@ -13,8 +13,8 @@ pub(super) const VERSION: &str = "1";
 pub(super) const MODES: [&str; 2] = ["enforce", "audit"];
 
 /// The keys of a document.
-pub(super) const DOCUMENT: [&str; 7] = [
-    "version", "include", "mode", "limits", "groups", "paths", "rules",
+pub(super) const DOCUMENT: [&str; 8] = [
+    "version", "include", "mode", "limits", "groups", "paths", "rules", "tests",
 ];
 
 impl Reader<'_> {
@@ -46,7 +46,8 @@ impl Reader<'_> {
                 "limits" => document.limits = self.limits(value),
                 "groups" => document.groups = self.groups(value),
                 "paths" => document.paths = self.path_sets(value),
-                _ => document.rules = self.rules(value),
+                "rules" => document.rules = self.rules(value),
+                _ => document.cases = self.cases(value),
             }
         }
         document

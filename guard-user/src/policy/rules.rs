@@ -256,7 +256,7 @@ impl Reader<'_> {
         operations
     }
 
-    fn signals(&mut self, node: &Node) -> Vec<u32> {
+    pub(super) fn signals(&mut self, node: &Node) -> Vec<u32> {
         let mut numbers = Vec::new();
         for node in self.one_or_more(node, "`signals` lists signals") {
             let Some(word) = self.word(node, "a signal is a name or a number") else {

@@ -6,7 +6,7 @@
 //! defined, is left to `guard check`.
 
 use guard_ebpf::abi::MAX_SIGNAL;
-use guard_ebpf::operation::{Facility, Operation};
+use guard_ebpf::operation::{Facility, Operation, Verdict};
 use serde_json::{Value, json};
 
 use super::parse::{MODES, VERSION};
@@ -67,6 +67,11 @@ pub(crate) fn document() -> Vec<Key> {
             "rules",
             "The rules, in order: the first that matches decides.",
             json!({ "type": ["array", "null"], "items": rule() }),
+        ),
+        (
+            "tests",
+            "What the policy is expected to say; `guard check --tests` runs them.",
+            json!({ "type": ["array", "null"], "items": object(case(), &["operation", "expect"]) }),
         ),
     ]
 }
@@ -140,6 +145,96 @@ pub(crate) fn at_most() -> Vec<Key> {
             "In what time: a number with a unit, such as `30s`, `10m`, `1h`, and at most `7d`.",
             text("^[0-9]+ *[smhd]$"),
         ),
+    ]
+}
+
+/// The keys of a test.
+pub(crate) fn case() -> Vec<Key> {
+    let truth = json!({ "enum": [true, false, "true", "false"] });
+    let socket = json!({ "anyOf": [text(r"^(/|~|\$|@.)"), object(test_socket(), &[])] });
+    let verdicts = Verdict::EVERY.map(Verdict::name);
+    vec![
+        ("name", "What it is called when it fails.", word()),
+        (
+            "given",
+            "The session, where it matters.",
+            object(given(), &[]),
+        ),
+        ("operation", "What is done.", operation()),
+        ("signal", "Which signal is sent.", signal()),
+        (
+            "facility",
+            "Which facility of the machine is used.",
+            facility(),
+        ),
+        (
+            "path",
+            "To which file: a path, and no glob.",
+            text(r"^(/|~/|~$|\$\{)"),
+        ),
+        ("directory", "Whether that is a directory.", truth.clone()),
+        ("own", "Whether the session has made it.", truth),
+        (
+            "process",
+            "To which process, outside the session.",
+            object(process(), &[]),
+        ),
+        ("socket", "To which socket.", socket),
+        (
+            "by",
+            "By which program: the path of its executable.",
+            word(),
+        ),
+        (
+            "expect",
+            "What is to come out.",
+            json!({ "enum": verdicts }),
+        ),
+        ("rule", "By which rule.", word()),
+    ]
+}
+
+/// The keys of a test's `given`.
+pub(crate) fn given() -> Vec<Key> {
+    vec![
+        ("user", "The session's user, by name or number.", word()),
+        ("home", "That user's home directory.", word()),
+        (
+            "workspace",
+            "The session's workspace. It need not exist.",
+            word(),
+        ),
+    ]
+}
+
+/// The keys of a test's `process`.
+pub(crate) fn process() -> Vec<Key> {
+    vec![
+        ("exe", "The path of its executable.", word()),
+        (
+            "name",
+            "Its command name; without it that of its executable.",
+            word(),
+        ),
+        (
+            "user",
+            "Its effective user; without it the session's.",
+            word(),
+        ),
+        (
+            "cgroup",
+            "Its cgroup, from the root of the hierarchy.",
+            word(),
+        ),
+    ]
+}
+
+/// The keys of a test's `socket`, where it has no name.
+fn test_socket() -> Vec<Key> {
+    vec![
+        ("address", "Its address.", word()),
+        ("port", "Its port.", word()),
+        ("family", "Its family, where it has neither.", word()),
     ]
 }
 

@@ -70,9 +70,12 @@ fn class(negated: bool, ranges: &[(char, char)]) -> String {
     };
     let members: String = ranges
         .iter()
-        .map(|&(first, last)| match first == last {
-            true => member(first),
-            false => format!("{}-{}", member(first), member(last)),
+        .map(|&(first, last)| {
+            if first == last {
+                member(first)
+            } else {
+                format!("{}-{}", member(first), member(last))
+            }
         })
         .collect();
     format!("[{}{members}]", if negated { "!" } else { "" })

@@ -4,8 +4,10 @@ use std::path::PathBuf;
 
 use super::compiler::{Compiler, Mistake, Ready, Subject};
 use super::fingerprint::Remembering;
-use crate::policy::environment::{Environment, Protected, ThisHost};
+use crate::policy::diagnostics::Diagnostics;
+use crate::policy::environment::{Environment, Host, Protected, ThisHost};
 use crate::policy::load::{Loaded, Loader, Source};
+use crate::policy::verify::verify;
 use crate::system::mounts::Mounts;
 use crate::system::users;
 
@@ -37,6 +39,23 @@ impl Policies {
 
     /// The same, with the fingerprint of what was read for it.
     fn load_and_tell(&self, subject: &Subject) -> Result<(Loaded, u64), Mistake> {
+        let (environment, sources) = self.inputs(subject)?;
+        let host = host();
+        let loaded = Loader::new(&environment, &host).load(&sources);
+        let loaded = loaded.map_err(|error| mistake(&host, error))?;
+        let fingerprint = host.fingerprint(&loaded.files);
+        Ok((loaded, fingerprint))
+    }
+
+    /// The same after the tests that the policies hold have come out as expected, with their number.
+    pub fn verify(&self, subject: &Subject) -> Result<(Loaded, usize), Mistake> {
+        let (environment, sources) = self.inputs(subject)?;
+        let host = host();
+        verify(&sources, &environment, &host).map_err(|error| mistake(&host, error))
+    }
+
+    /// What a subject's policies are loaded from, and for.
+    fn inputs(&self, subject: &Subject) -> Result<(Environment, Vec<Source>), Mistake> {
         let unread = |error: std::io::Error| Mistake {
             message: format!("The mount table can't be read: {error}."),
             files: Vec::new(),
@@ -54,26 +73,28 @@ impl Policies {
                 paths: self.protected.clone(),
             },
         };
-        let host = Remembering::new(ThisHost {
-            find_user: |name: &str| users::by_name(name).ok().flatten().map(|user| user.uid),
-        });
-        let sources: Vec<Source> = if subject.policies.is_empty() {
+        let sources = if subject.policies.is_empty() {
             vec![Source::Preset(DEFAULT.to_owned())]
         } else {
             let words = subject.policies.iter();
             words.map(|word| Source::from_argument(word)).collect()
         };
-        match Loader::new(&environment, &host).load(&sources) {
-            Ok(loaded) => {
-                let fingerprint = host.fingerprint(&loaded.files);
-                Ok((loaded, fingerprint))
-            }
-            Err(diagnostics) => Err(Mistake {
-                message: diagnostics.to_string(),
-                fingerprint: host.fingerprint(&diagnostics.files),
-                files: diagnostics.files,
-            }),
-        }
+        Ok((environment, sources))
+    }
+}
+
+/// This host, which remembers what was read.
+fn host() -> Remembering<impl Host> {
+    Remembering::new(ThisHost {
+        find_user: |name: &str| users::by_name(name).ok().flatten().map(|user| user.uid),
+    })
+}
+
+fn mistake(host: &Remembering<impl Host>, diagnostics: Diagnostics) -> Mistake {
+    Mistake {
+        message: diagnostics.to_string(),
+        fingerprint: host.fingerprint(&diagnostics.files),
+        files: diagnostics.files,
     }
 }
 

@@ -2,6 +2,7 @@
 //! out.
 
 mod actors;
+mod cases;
 mod default;
 mod loading;
 mod mistakes;

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::policy::presets::PRESETS;
+use crate::policy::ruleset::RulesetRule;
 
 /// Presets as `--policy` takes them, one after the other.
 fn presets(names: &[&str]) -> Loaded {
@@ -99,20 +100,24 @@ fn no_preset_opens_what_leads_out_of_the_session() {
     }
 }
 
-/// A rule of one's own that opens too much, behind a preset that keeps a part closed.
-#[test]
-fn a_preset_that_is_named_first_keeps_what_a_later_policy_would_open() {
+/// Presets, each in front of a rule of one's own that opens too much.
+fn before_an_open_policy() -> BTreeMap<&'static str, Loaded> {
     let open = "version: 1\nrules: [{ name: open, allow: [signal, connect] }]\n";
     let host = FakeHost::new().file("open.yaml", open);
-    let environment = environment();
-    let behind: BTreeMap<&str, Loaded> = ["containers", "kubernetes-node", "desktop", "ci-runner"]
-        .map(|name| {
-            let preset = Source::Preset(name.to_owned());
-            let sources = [preset, Source::File("open.yaml".into())];
-            let loaded = Loader::new(&environment, &host).load(&sources);
-            (name, loaded.unwrap_or_else(|mistakes| panic!("{mistakes}")))
-        })
-        .into();
+    let load = |name: &'static str| {
+        let preset = Source::Preset(name.to_owned());
+        let sources = [preset, Source::File("open.yaml".into())];
+        let loaded = Loader::new(&environment(), &host).load(&sources);
+        (name, loaded.unwrap_or_else(|mistakes| panic!("{mistakes}")))
+    };
+    ["containers", "kubernetes-node", "desktop", "ci-runner"]
+        .map(load)
+        .into()
+}
+
+#[test]
+fn a_preset_that_is_named_first_keeps_what_a_later_policy_would_open() {
+    let behind = before_an_open_policy();
     let user = "/user.slice/user-1000.slice/user@1000.service";
     for (preset, cgroup, told) in [
         (
@@ -406,7 +411,7 @@ fn strict_closes_every_key_agent_of_the_default() {
     let default = presets(&["default"]);
     let rules = &default.ruleset.rules;
     let agents = rules.iter().find(|rule| rule.info.name == "key-agents");
-    let globs = agents.and_then(|rule| rule.sockets()).expect("its sockets");
+    let globs = agents.and_then(RulesetRule::sockets).expect("its sockets");
     assert!(globs.len() > 5, "{globs:?}");
     let strict = presets(&["strict"]);
     for glob in globs {

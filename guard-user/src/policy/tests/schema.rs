@@ -9,7 +9,7 @@ use serde_yaml::options::DuplicateKeyPolicy;
 
 use super::*;
 use crate::policy::schema::{self, Key};
-use crate::policy::{at_most, groups, limits, parse, presets, rules, sockets};
+use crate::policy::{at_most, cases, groups, limits, parse, presets, rules, sockets};
 
 /// A YAML text as editors see it.
 fn json(text: &str) -> Value {
@@ -181,7 +181,7 @@ fn go(hir: &Hir, text: &[u8], at: usize, rest: &mut dyn FnMut(usize) -> bool) ->
                 .enumerate()
                 .filter(|(times, _)| (least..=most).contains(times))
                 .flat_map(|(_, ends)| ends)
-                .any(|end| rest(end))
+                .any(rest)
         }
     }
 }
@@ -195,13 +195,16 @@ fn patterns_are_understood() {
 /// Every key of the reader is one of the schema's, and the other way round.
 #[test]
 fn the_keys_are_those_of_the_reader() {
-    let tables: [(&str, &[&str], Vec<Key>); 6] = [
+    let tables: [(&str, &[&str], Vec<Key>); 9] = [
         ("document", &parse::DOCUMENT, schema::document()),
         ("rule", &rules::RULE, schema::rule_keys()),
         ("item", &groups::ITEM, schema::item_keys()),
         ("socket", &sockets::SOCKET, schema::socket_keys()),
         ("limits", &limits::LIMITS, schema::limits()),
         ("at-most", &at_most::KEYS, schema::at_most()),
+        ("test", &cases::CASE, schema::case()),
+        ("given", &cases::GIVEN, schema::given()),
+        ("process", &cases::PROCESS, schema::process()),
     ];
     for (what, reader, keys) in tables {
         let reader: BTreeSet<&str> = reader.iter().copied().collect();
@@ -219,6 +222,12 @@ fn the_keys_are_those_of_the_reader() {
                     format!("version: 1\nrules: [{{ allow: connect, via: {{ {key}: 1 }} }}]\n")
                 }
                 "limits" => format!("version: 1\nlimits: {{ {key}: 1 }}\n"),
+                "test" => format!("version: 1\ntests: [{{ {key}: 1 }}]\n"),
+                "given" | "process" => {
+                    format!(
+                        "version: 1\ntests: [{{ operation: limit, expect: deny, {what}: {{ {key}: 1 }} }}]\n"
+                    )
+                }
                 _ => format!("version: 1\nrules: [{{ allow: delete, at-most: {{ {key}: 1 }} }}]\n"),
             };
             let unknown = key == "frobnicate";
@@ -291,6 +300,9 @@ fn what_the_schema_refuses_the_reader_refuses() {
         "version: 1\ngroups: { a: [{}] }\n",
         "version: 1\ngroups: { a: [{ cgroup: /a, unit: a.service }] }\n",
         "version: 1\ngroups: { a: [{ unit: /a.service }] }\n",
+        "version: 1\ntests: [{ operation: delete, path: /a }]\n",
+        "version: 1\ntests: [{ operation: delete, path: /a, expect: no }]\n",
+        "version: 1\ntests: [{ operation: delete, path: /a, own: maybe, expect: deny }]\n",
         "version: 1\nrules: [{ name: a }]\n",
         "version: 1\nrules: [{ allow: [delete], at-most: { count: 1 } }]\n",
         "version: 1\nrules: [{ allow: [delete], at-most: { count: 1, per: 1y } }]\n",
