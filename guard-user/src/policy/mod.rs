@@ -29,6 +29,7 @@ mod rules;
 pub mod ruleset;
 pub mod schema;
 mod scope;
+mod shapes;
 pub mod show;
 mod sockets;
 mod source;

@@ -8,7 +8,8 @@ use serde_json::Value;
 use serde_yaml::options::DuplicateKeyPolicy;
 
 use super::*;
-use crate::policy::schema::{self, Key};
+use crate::policy::schema;
+use crate::policy::shapes::Key;
 use crate::policy::{at_most, cases, groups, limits, parse, presets, rules, sockets};
 
 /// A YAML text as editors see it.
