@@ -22,9 +22,9 @@ impl Boot {
     }
 
     /// Whether real programs run here without guard as well, for comparison: what they do then is
-    /// the same on every kernel, and an emulated machine takes minutes for it.
+    /// the same on every kernel, and takes minutes; this one is the fastest when it is emulated.
     pub fn is_thorough(self) -> bool {
-        self.series == (6, 12)
+        self.series == (6, 1)
     }
 }
 

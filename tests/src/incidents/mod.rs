@@ -14,7 +14,7 @@ pub const TESTS: &[Test] = &[
     full("incidents::files", files::all),
     Test {
         // It is about what the default says; what the kernel does with that, other tests show.
-        kernels: Kernels::Only(6, 12),
+        kernels: Kernels::Only(6, 1),
         ..full("incidents::the_workspace", workspace::all)
     },
     full(
