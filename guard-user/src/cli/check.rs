@@ -1,9 +1,12 @@
 //! `guard check`: whether policies could be put in force.
 
+use serde_json::{Value, json};
+
 use super::exit::{Exit, Failure};
-use super::output::{print, say_line};
+use super::output::{self, print, say_line};
 use super::run::choose_workspace;
 use crate::events::text::escaped;
+use crate::policy::diagnostics::Diagnostic;
 use crate::policy::load::Loaded;
 use crate::policy::repository;
 use crate::server::compiler::{Mistake, Subject};
@@ -20,6 +23,9 @@ pub struct Arguments {
     /// Run the tests that they hold as well
     #[arg(long)]
     tests: bool,
+    /// Write JSON, for programs
+    #[arg(long)]
+    json: bool,
     /// The policy files, or names of presets
     #[arg(required = true, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     files: Vec<String>,
@@ -29,28 +35,18 @@ pub struct Arguments {
 pub fn run(raw: &Arguments) -> Result<Exit, Failure> {
     let subject = subject()?;
     let mut has_mistakes = false;
+    let mut reports = Vec::new();
     for file in &raw.files {
-        match check(&subject, file, raw.tests) {
-            Ok((loaded, tests)) => {
-                let shown = escaped(file.as_bytes());
-                let rules = loaded.compiled.rules.len();
-                let tests = match tests {
-                    None => String::new(),
-                    Some(0) => "; it has no tests".to_owned(),
-                    Some(1) => "; its test came out as expected".to_owned(),
-                    Some(count) => format!("; its {count} tests came out as expected"),
-                };
-                print(&format!("{shown}: {rules} rules, no mistake{tests}\n"))?;
-                for note in loaded.notes {
-                    say_line(&format!("{shown}: {note}"));
-                }
-            }
-            Err(mistake) => {
-                has_mistakes = true;
-                // In the form that editors and people know, without a prefix.
-                eprintln!("{}", mistake.message);
-            }
+        let checked = check(&subject, file, raw.tests);
+        has_mistakes |= checked.is_err();
+        if raw.json {
+            reports.push(report(file, &checked));
+        } else {
+            tell(file, checked)?;
         }
+    }
+    if raw.json {
+        print(&output::json(&reports))?;
     }
     Ok(if has_mistakes {
         Exit::Usage
@@ -59,8 +55,71 @@ pub fn run(raw: &Arguments) -> Result<Exit, Failure> {
     })
 }
 
-/// What a file comes to, and how many tests it passed when they were asked for.
-fn check(subject: &Subject, file: &str, tests: bool) -> Result<(Loaded, Option<usize>), Mistake> {
+/// Says it to people.
+fn tell(file: &str, checked: Checked) -> Result<(), Failure> {
+    let shown = escaped(file.as_bytes());
+    match checked {
+        Ok((loaded, tests)) => {
+            let rules = loaded.compiled.rules.len();
+            let tests = match tests {
+                None => String::new(),
+                Some(0) => "; it has no tests".to_owned(),
+                Some(1) => "; its test came out as expected".to_owned(),
+                Some(count) => format!("; its {count} tests came out as expected"),
+            };
+            print(&format!("{shown}: {rules} rules, no mistake{tests}\n"))?;
+            for note in loaded.notes {
+                say_line(&format!("{shown}: {note}"));
+            }
+        }
+        // In the form that editors and people know, without a prefix.
+        Err(mistake) => eprintln!("{}", mistake.message),
+    }
+    Ok(())
+}
+
+/// Says it to programs.
+fn report(file: &str, checked: &Checked) -> Value {
+    match checked {
+        Ok((loaded, tests)) => json!({
+            "file": file,
+            "rules": loaded.compiled.rules.len(),
+            "tests": tests,
+            "notes": loaded.notes,
+            "mistakes": [],
+        }),
+        Err(mistake) => {
+            let mistakes: Vec<Value> = mistake.mistakes.iter().map(placed).collect();
+            json!({
+                "file": file,
+                "rules": null,
+                "tests": null,
+                "notes": [],
+                // What is not a policy's has no place.
+                "mistakes": if mistakes.is_empty() {
+                    vec![json!({ "file": file, "line": null, "column": null, "message": mistake.message })]
+                } else {
+                    mistakes
+                },
+            })
+        }
+    }
+}
+
+fn placed(mistake: &Diagnostic) -> Value {
+    let place = mistake.excerpt.as_ref();
+    json!({
+        "file": mistake.file,
+        "line": place.map(|place| place.line),
+        "column": place.map(|place| place.column),
+        "message": mistake.message,
+    })
+}
+
+/// What a file comes to and how many tests it passed, when they were asked for.
+type Checked = Result<(Loaded, Option<usize>), Mistake>;
+
+fn check(subject: &Subject, file: &str, tests: bool) -> Checked {
     let subject = Subject {
         policies: vec![file.to_owned()],
         ..subject.clone()
@@ -147,8 +206,34 @@ mod tests {
         assert!(mistake.message.contains("p.yaml:3:"), "{}", mistake.message);
         let raw = Arguments {
             tests: true,
+            json: false,
             files: vec![file.to_owned()],
         };
         assert_eq!(run(&raw).unwrap(), Exit::Usage);
+    }
+
+    #[test]
+    fn programs_get_every_mistake_with_its_place() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("p.yaml");
+        std::fs::write(&path, "version: 1\nrulez: []\nmode: quiet\n").unwrap();
+        let subject = subject().unwrap();
+        let file = path.to_str().unwrap();
+        let bad = report(file, &check(&subject, file, false));
+        assert_eq!(bad["rules"], Value::Null);
+        let places: Vec<_> = bad["mistakes"].as_array().unwrap().iter().collect();
+        assert_eq!(places.len(), 2, "{bad}");
+        for (mistake, (line, column)) in places.iter().zip([(2, 1), (3, 7)]) {
+            assert_eq!(mistake["line"], line, "{mistake}");
+            assert_eq!(mistake["column"], column, "{mistake}");
+            assert!(mistake["file"].as_str().unwrap().ends_with("p.yaml"));
+            assert!(!mistake["message"].as_str().unwrap().contains('\n'));
+        }
+        let missing = report("/nowhere", &check(&subject, "/nowhere", false));
+        assert_eq!(missing["mistakes"][0]["line"], Value::Null);
+        let good = report("strict", &check(&subject, "strict", true));
+        assert_eq!(good["mistakes"], json!([]));
+        assert!(good["tests"].as_u64().unwrap() > 3);
+        assert!(good["rules"].as_u64().unwrap() > 3);
     }
 }

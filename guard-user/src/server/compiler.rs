@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use crate::policy::compiled::Compiled;
+use crate::policy::diagnostics::Diagnostic;
 use crate::session::limits::Limits;
 
 /// Whom and what a policy is compiled for.
@@ -45,6 +46,8 @@ pub struct Ready {
 pub struct Mistake {
     /// Every mistake with its place, in lines.
     pub message: String,
+    /// The same one by one; none where it is not a policy's.
+    pub mistakes: Vec<Diagnostic>,
     /// Every file that was read, or that should have been.
     pub files: Vec<PathBuf>,
     /// As in [`Ready`].

@@ -58,6 +58,7 @@ impl Policies {
     fn inputs(&self, subject: &Subject) -> Result<(Environment, Vec<Source>), Mistake> {
         let unread = |error: std::io::Error| Mistake {
             message: format!("The mount table can't be read: {error}."),
+            mistakes: Vec::new(),
             files: Vec::new(),
             fingerprint: 0,
         };
@@ -94,6 +95,7 @@ fn mistake(host: &Remembering<impl Host>, diagnostics: Diagnostics) -> Mistake {
     Mistake {
         message: diagnostics.to_string(),
         fingerprint: host.fingerprint(&diagnostics.files),
+        mistakes: diagnostics.mistakes,
         files: diagnostics.files,
     }
 }
