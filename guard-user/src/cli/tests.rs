@@ -14,17 +14,17 @@ fn help(verbs: &[&str]) -> String {
     command.render_long_help().to_string()
 }
 
-/// Compares with the file of the repository; with `UPDATE_SNAPSHOTS` set, writes it.
+/// Compares with the file of the repository; with `GUARD_UPDATE_SNAPSHOTS` set, writes it.
 fn compare(name: &str, text: &str) {
     let file = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(format!("src/cli/help/{name}.txt"));
-    if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
+    if std::env::var_os("GUARD_UPDATE_SNAPSHOTS").is_some() {
         std::fs::create_dir_all(file.parent().unwrap()).unwrap();
         std::fs::write(&file, text).unwrap();
     }
     let expected = std::fs::read_to_string(&file).unwrap_or_default();
     assert!(
         expected == text,
-        "{} differs from what is shown (UPDATE_SNAPSHOTS=1 writes it anew):\n{text}",
+        "{} differs from what is shown (GUARD_UPDATE_SNAPSHOTS=1 writes it anew):\n{text}",
         file.display()
     );
 }
