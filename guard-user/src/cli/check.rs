@@ -9,6 +9,7 @@ use crate::events::text::escaped;
 use crate::policy::diagnostics::Diagnostic;
 use crate::policy::load::Loaded;
 use crate::policy::repository;
+use crate::policy::unreached::unreached;
 use crate::server::compiler::{Mistake, Subject};
 use crate::server::policies::Policies;
 use crate::session::identity::{Host, Identity};
@@ -125,11 +126,14 @@ fn check(subject: &Subject, file: &str, tests: bool) -> Checked {
         ..subject.clone()
     };
     let policies = Policies::of_this_process();
-    if tests {
+    let (mut loaded, tests) = if tests {
         let (loaded, tests) = policies.verify(&subject)?;
-        return Ok((loaded, Some(tests)));
-    }
-    Ok((policies.load(&subject)?, None))
+        (loaded, Some(tests))
+    } else {
+        (policies.load(&subject)?, None)
+    };
+    loaded.notes.extend(unreached(&loaded.ruleset, file));
+    Ok((loaded, tests))
 }
 
 /// The session that whoever asks would start.

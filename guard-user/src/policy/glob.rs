@@ -94,7 +94,7 @@ impl Part {
 }
 
 /// The name that stands for any name.
-fn any_name() -> Part {
+pub(super) fn any_name() -> Part {
     Part::Name(vec![Token::AnyRun])
 }
 

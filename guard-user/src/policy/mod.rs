@@ -35,6 +35,7 @@ mod sockets;
 mod source;
 mod spell;
 mod tree;
+pub mod unreached;
 mod variables;
 pub mod verify;
 pub mod workspace;

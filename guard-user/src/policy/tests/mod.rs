@@ -12,6 +12,7 @@ mod presets;
 mod reference;
 mod resolved;
 mod schema;
+mod unreached;
 mod verdicts;
 
 use std::collections::BTreeMap;
