@@ -136,6 +136,23 @@ fn check(subject: &Subject, file: &str, tests: bool) -> Checked {
     Ok((loaded, tests))
 }
 
+/// What policies come to, after saying what there is to say of them. None after their mistakes.
+pub(super) fn load(subject: &Subject) -> Option<Loaded> {
+    match Policies::of_this_process().load(subject) {
+        Ok(loaded) => {
+            for note in &loaded.notes {
+                say_line(note);
+            }
+            Some(loaded)
+        }
+        Err(mistake) => {
+            // In the form that editors and people know, without a prefix.
+            eprintln!("{}", mistake.message);
+            None
+        }
+    }
+}
+
 /// The session that whoever asks would start.
 pub(super) fn subject() -> Result<Subject, Failure> {
     let uid = nix::unistd::getuid().as_raw().to_string();

@@ -1,15 +1,15 @@
 //! `guard policy`: the language of policies, and what policies come to.
 
-use super::check::subject;
+use super::check::{load, subject};
 use super::exit::{Exit, Failure};
-use super::output::{json, print, say_line, sentence};
+use super::output::{json, print, sentence};
 use crate::events::text::harmless;
 use crate::policy::load::Loaded;
 use crate::policy::resolved::resolved;
 use crate::policy::schema::schema;
 use crate::policy::show::Shown;
 use crate::server::compiler::Subject;
-use crate::server::policies::{DEFAULT, Policies};
+use crate::server::policies::DEFAULT;
 
 /// Show what policies say
 #[derive(Debug, clap::Args)]
@@ -56,17 +56,9 @@ fn show(policies: &[String], as_document: bool) -> Result<Exit, Failure> {
         policies: policies.to_vec(),
         ..subject()?
     };
-    let loaded = match Policies::of_this_process().load(&subject) {
-        Ok(loaded) => loaded,
-        Err(mistake) => {
-            // In the form that editors and people know, without a prefix.
-            eprintln!("{}", mistake.message);
-            return Ok(Exit::Usage);
-        }
+    let Some(loaded) = load(&subject) else {
+        return Ok(Exit::Usage);
     };
-    for note in &loaded.notes {
-        say_line(note);
-    }
     let text = if as_document {
         document(&loaded, &subject)?
     } else {
@@ -93,6 +85,7 @@ fn document(loaded: &Loaded, subject: &Subject) -> Result<String, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::policies::Policies;
 
     #[test]
     fn what_is_shown_can_be_loaded_again() {

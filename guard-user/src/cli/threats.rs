@@ -5,13 +5,12 @@ use guard_ebpf::operation::{Facility, Operation};
 use guard_ebpf::policy::Effect;
 use guard_threats::{GROUPS, Series, Stopped, Threat};
 
-use super::check::subject;
+use super::check::{load, subject};
 use super::exit::{Exit, Failure};
-use super::output::{json, print, say_line, sentence};
+use super::output::{json, print, sentence};
 use crate::engine;
 use crate::policy::ruleset::{Ruleset, RulesetRule};
 use crate::server::compiler::Subject;
-use crate::server::policies::Policies;
 
 /// Show what an agent could do to this machine, and what becomes of it
 ///
@@ -81,16 +80,9 @@ pub fn run(raw: &Arguments) -> Result<Exit, Failure> {
         policies: raw.policy.clone(),
         ..subject()?
     };
-    let loaded = match Policies::of_this_process().load(&subject) {
-        Ok(loaded) => loaded,
-        Err(mistake) => {
-            eprintln!("{}", mistake.message);
-            return Ok(Exit::Usage);
-        }
+    let Some(loaded) = load(&subject) else {
+        return Ok(Exit::Usage);
     };
-    for note in &loaded.notes {
-        say_line(note);
-    }
     let wanted = |id: &str| raw.rows.is_empty() || raw.rows.iter().any(|row| fits(row, id));
     let rows: Vec<(char, &str, Vec<Row<'_>>)> = GROUPS
         .iter()
@@ -277,6 +269,7 @@ fn verdict(row: &Row<'_>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::server::policies::Policies;
 
     /// The fate of a row under a policy, and the rules that are named.
     fn fate(policy: &str, id: &str) -> (Fate, Vec<String>) {

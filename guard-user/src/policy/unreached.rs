@@ -2,6 +2,7 @@
 //! told: one rule before it that asks for the same or for less.
 
 use guard_ebpf::operation::Operation;
+use guard_ebpf::policy::Effect;
 
 use super::document::{PathGlob, SocketKind, Via};
 use super::glob::{Part, any_name};
@@ -49,6 +50,13 @@ pub fn unreached(ruleset: &Ruleset, file: &str) -> Vec<String> {
 
 /// Whether the first rule is about everything that the second is about, in an operation of the second.
 fn covers(first: &RulesetRule, second: &RulesetRule, operation: Operation) -> bool {
+    // A glob of a rule that refuses is about more: other mounts of the place, and the directories on
+    // the way to it.
+    let is_about_all = match operation {
+        Operation::Connect => first.via.is_none(),
+        _ if operation.is_on_process() => first.to.is_none(),
+        _ => first.on.is_none(),
+    };
     let selects = match operation {
         Operation::Connect => holds(first.via.as_ref(), second.via.as_ref(), via),
         Operation::Machine => {
@@ -71,8 +79,13 @@ fn covers(first: &RulesetRule, second: &RulesetRule, operation: Operation) -> bo
         _ => holds(first.on.as_ref(), second.on.as_ref(), glob),
     };
     selects
+        && (is_about_all && first.by.is_none() || is_deny(first) || !is_deny(second))
         && first.operations.contains(&operation)
         && holds(first.by.as_ref(), second.by.as_ref(), PartialEq::eq)
+}
+
+const fn is_deny(rule: &RulesetRule) -> bool {
+    matches!(rule.effect, Effect::Deny | Effect::DenyAlways)
 }
 
 /// Whether each of the second's is within one of the first's. None means all there is.

@@ -15,8 +15,8 @@ fn of(rules: &str) -> Vec<String> {
 #[test]
 fn what_an_earlier_rule_is_about_is_never_reached() {
     let notes = of(concat!(
-        "  - { name: all, allow: [delete, overwrite], on: /srv/** }\n",
-        "  - { name: some, deny: [delete, create], on: [/srv/db, /srv/db/**] }\n",
+        "  - { name: all, deny: [delete, overwrite], on: /srv/** }\n",
+        "  - { name: some, allow: [delete, create], on: [/srv/db, /srv/db/**] }\n",
     ));
     let expected = "the rule `some` (line 4) never decides about delete: `all` (p.yaml:3) comes before it \
                     and is about all of that";
@@ -33,7 +33,7 @@ fn what_is_narrower_covers_nothing() {
         ("on: /srv/**", "on: [/srv/a, /var/a]"),
         ("on: /srv/**", "name: other"),
     ] {
-        let rules = format!("  - {{ allow: delete, {first} }}\n  - {{ deny: delete, {second} }}\n");
+        let rules = format!("  - {{ deny: delete, {first} }}\n  - {{ allow: delete, {second} }}\n");
         assert_eq!(of(&rules), Vec::<String>::new(), "{first}, {second}");
     }
 }
@@ -42,26 +42,26 @@ fn what_is_narrower_covers_nothing() {
 fn signals_programs_and_sockets_count() {
     let notes =
         |first: &str, second: &str| of(&format!("  - {{ {first} }}\n  - {{ {second} }}\n")).len();
-    assert_eq!(notes("allow: signal, signals: [TERM]", "deny: signal"), 0);
+    assert_eq!(notes("deny: signal, signals: [TERM]", "allow: signal"), 0);
     assert_eq!(
         notes(
-            "allow: signal, signals: [TERM, HUP]",
-            "deny: signal, signals: HUP"
+            "deny: signal, signals: [TERM, HUP]",
+            "allow: signal, signals: HUP"
         ),
         1
     );
-    assert_eq!(notes("allow: signal", "deny: [signal, trace]"), 1);
+    assert_eq!(notes("deny: signal", "allow: [signal, trace]"), 1);
     assert_eq!(
         notes(
-            "allow: connect, via: /run/**",
-            "deny: connect, via: /run/a.sock"
+            "deny: connect, via: /run/**",
+            "allow: connect, via: /run/a.sock"
         ),
         1
     );
     assert_eq!(
         notes(
-            "allow: connect, via: /run/a.sock",
-            "deny: connect, via: \"@a\""
+            "deny: connect, via: /run/a.sock",
+            "allow: connect, via: \"@a\""
         ),
         0
     );
@@ -69,17 +69,34 @@ fn signals_programs_and_sockets_count() {
     let two = "via: { address: 127.0.0.1, port: 81 }";
     assert_eq!(
         notes(
-            &format!("allow: connect, {one}"),
-            &format!("deny: connect, {one}")
+            &format!("deny: connect, {one}"),
+            &format!("allow: connect, {one}")
         ),
         1
     );
     assert_eq!(
         notes(
-            &format!("allow: connect, {one}"),
-            &format!("deny: connect, {two}")
+            &format!("deny: connect, {one}"),
+            &format!("allow: connect, {two}")
         ),
         0
+    );
+}
+
+/// A rule that refuses is about other mounts of a place and the directories on the way as well, which
+/// one that allows leaves to it.
+#[test]
+fn what_is_allowed_before_leaves_something_to_refuse() {
+    let rules =
+        |second: &str| format!("  - {{ allow: delete, on: /srv/** }}\n  - {{ {second} }}\n");
+    assert_eq!(
+        of(&rules("deny: delete, on: /srv/db/**")),
+        Vec::<String>::new()
+    );
+    assert_eq!(of(&rules("allow: delete, on: /srv/db/**")).len(), 1);
+    assert_eq!(
+        of("  - { allow: delete }\n  - { deny: delete, on: /srv/** }\n").len(),
+        1
     );
 }
 
