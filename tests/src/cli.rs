@@ -10,7 +10,7 @@ use anyhow::{Context as _, ensure};
 use nix::libc::{self, SIGTERM};
 
 use crate::context::Context;
-use crate::registry::{Test, enforcing};
+use crate::registry::{Test, few};
 use crate::support::agent::AGENT;
 use crate::support::cases::{Cases, until};
 use crate::support::guard::{self, GUARD, Ran, Server, ran};
@@ -20,11 +20,11 @@ use crate::support::victim::{Kind, Victim};
 
 /// All of them.
 pub const TESTS: &[Test] = &[
-    enforcing(
+    few(
         "cli::a_command_runs_as_if_guard_were_not_there",
         as_if_not_there,
     ),
-    enforcing("cli::what_remains_of_a_session", what_remains),
+    few("cli::what_remains_of_a_session", what_remains),
 ];
 
 /// `guard run` with these options in a directory that is fit for a workspace.

@@ -11,7 +11,7 @@ use nix::libc::{EOPNOTSUPP, SIGWINCH};
 use crate::boot::Image;
 use crate::cli::{ROOT, sh};
 use crate::context::Context;
-use crate::registry::{Kernels, Test, enforcing};
+use crate::registry::{Kernels, Test, enforcing, few};
 use crate::support::agent::Agent;
 use crate::support::cases::{Cases, until};
 use crate::support::guard::{self, GUARD, PINS, Server};
@@ -20,7 +20,7 @@ use crate::support::victim::{Kind, Victim};
 /// All of them.
 pub const TESTS: &[Test] = &[
     enforcing("refusals::mistakes_start_nothing", mistakes_start_nothing),
-    enforcing("refusals::what_cannot_be_made_is_said", what_cannot_be_made),
+    few("refusals::what_cannot_be_made_is_said", what_cannot_be_made),
     Test {
         // Nothing of it depends on the kernel, and it takes long.
         kernels: Kernels::Only(6, 12),

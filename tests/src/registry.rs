@@ -20,7 +20,7 @@ pub enum Kernels {
     From(u32, u32),
     /// The enforcing boot of this series.
     Only(u32, u32),
-    /// The oldest enforcing boot, 6.12 and the newest: for what takes long with real programs.
+    /// The oldest enforcing boot, 6.12 and the newest: for what takes long.
     Few,
 }
 
@@ -100,6 +100,15 @@ pub const fn enforcing(name: &'static str, run: fn(&mut Context) -> anyhow::Resu
         kernels: Kernels::Enforcing,
         image: Image::Small,
         run,
+    }
+}
+
+/// A test for the small image on a few boots: what takes long, and looks at what guard's user side does
+/// or at what the kernels between these do alike.
+pub const fn few(name: &'static str, run: fn(&mut Context) -> anyhow::Result<()>) -> Test {
+    Test {
+        kernels: Kernels::Few,
+        ..enforcing(name, run)
     }
 }
 

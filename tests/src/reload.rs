@@ -11,7 +11,7 @@ use nix::errno::Errno;
 use nix::libc::{SIGCHLD, SIGCONT, SIGHUP, SIGURG, SIGWINCH};
 
 use crate::context::Context;
-use crate::registry::{Test, enforcing};
+use crate::registry::{Test, enforcing, few};
 use crate::support::agent::{AGENT, Agent};
 use crate::support::cases::{Cases, until};
 use crate::support::guard::{self, Server};
@@ -20,7 +20,7 @@ use crate::support::victim::{Kind, Victim};
 
 /// All of them.
 pub const TESTS: &[Test] = &[
-    enforcing("policy::edits_take_effect", edits_take_effect),
+    few("policy::edits_take_effect", edits_take_effect),
     enforcing("policy::rules_of_every_kind", rules_of_every_kind),
     enforcing("policy::audit_lets_through", audit_lets_through),
 ];

@@ -4,6 +4,7 @@ mod bench;
 mod build;
 mod ci;
 mod demo;
+mod fuzz;
 mod paths;
 mod run;
 mod setup;
@@ -32,6 +33,7 @@ enum Task {
     Build(build::Arguments),
     Ci(ci::Arguments),
     Demo(demo::Arguments),
+    Fuzz(fuzz::Arguments),
     Run(run::Arguments),
     Test(test::Arguments),
     Threats(threats::Arguments),
@@ -46,6 +48,7 @@ fn main() -> ExitCode {
         Task::Build(arguments) => build::main(&arguments),
         Task::Ci(arguments) => Ok(ci::main(&arguments)),
         Task::Demo(arguments) => demo::main(&arguments),
+        Task::Fuzz(arguments) => fuzz::main(&arguments),
         Task::Run(arguments) => run::main(&arguments),
         Task::Test(arguments) => test::main(&arguments),
         Task::Threats(arguments) => threats::main(&arguments),

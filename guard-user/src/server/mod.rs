@@ -33,7 +33,7 @@ mod undo;
 pub mod watch;
 pub mod wire;
 
-#[cfg(test)]
-mod pretended;
+#[cfg(any(test, fuzzing))]
+pub mod pretended;
 #[cfg(test)]
 mod tests;

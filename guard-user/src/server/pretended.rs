@@ -1,4 +1,8 @@
-//! An engine that only pretends, for tests of everything around it.
+//! An engine that only pretends, for tests and fuzzing of everything around it.
+#![allow(
+    missing_docs,
+    reason = "what an engine's methods are for stands where they are declared"
+)]
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
