@@ -14,8 +14,12 @@ use super::core::{Refused, Server, log};
 use super::follower::Following;
 use super::protocol::{self, Lines, Misunderstood, Refusal, Request, Response};
 
-/// How many descriptors may come with one message.
+/// How many descriptors of a client's are kept; the others are closed.
 const MAX_DESCRIPTORS: usize = 4;
+
+/// How many descriptors the kernel lets come with one message (`SCM_MAX_FD`). With room for fewer,
+/// those that did come would stay open unseen.
+const MAX_SENT: usize = 253;
 
 /// A connection, the server's end.
 struct Connection {
@@ -251,7 +255,7 @@ impl Connection {
     /// Takes what has arrived, descriptors included.
     fn receive(&self) -> io::Result<(Vec<u8>, Vec<OwnedFd>)> {
         let mut buffer = vec![0; 16 << 10];
-        let mut space = cmsg_space!([i32; MAX_DESCRIPTORS]);
+        let mut space = cmsg_space!([i32; MAX_SENT]);
         let mut pieces = [IoSliceMut::new(&mut buffer)];
         let message = recvmsg::<UnixAddr>(
             self.stream.as_raw_fd(),
