@@ -1,6 +1,7 @@
-//! What a client could say to the server: the first byte is how many descriptors come with it, and
-//! how it is cut into pieces. The server has an engine that only pretends. Whatever was said, it
-//! hangs up when the client does, and answers the next.
+//! What a client could say to the server. The first byte says how many descriptors come with it, how
+//! it is cut into pieces, and whether it is a request, to be put in its envelope, or the bare bytes. The
+//! server has an engine that only pretends. Whatever was said, it hangs up when the client does, and
+//! answers the next.
 
 #![no_main]
 
@@ -21,12 +22,15 @@ use guard_user::server::daemon::{self, Lock};
 use guard_user::server::paths::Paths;
 use guard_user::server::policies::Policies;
 use guard_user::server::pretended::{Directories, Engine, Pretended};
-use guard_user::server::protocol::{Request, encode};
+use guard_user::server::protocol::{Request, VERSION, encode};
 use libfuzzer_sys::fuzz_target;
 use nix::sys::socket::{ControlMessage, MsgFlags, UnixAddr, sendmsg};
 
 /// How long the server may take for an answer: what takes longer is a hang.
 const PATIENCE: Duration = Duration::from_secs(20);
+
+/// In the first byte: what follows is a request without its envelope.
+const ENVELOPE: u8 = 0x20;
 
 /// Where the server listens, which is started with the first client.
 static SOCKET: LazyLock<PathBuf> = LazyLock::new(|| {
@@ -113,8 +117,16 @@ fuzz_target!(|data: &[u8]| {
         stream.set_write_timeout(Some(PATIENCE)).expect("a socket");
         stream
     };
+    let wrapped;
+    let line = if how & ENVELOPE == 0 {
+        data
+    } else {
+        let head = format!("{{\"v\":{VERSION},\"body\":");
+        wrapped = [head.as_bytes(), data, b"}\n"].concat();
+        &wrapped
+    };
     let mut stream = connect();
-    send(&mut stream, how, data);
+    send(&mut stream, how, line);
     let _ = stream.shutdown(Shutdown::Write);
     let mut answer = Vec::new();
     match stream.read_to_end(&mut answer) {

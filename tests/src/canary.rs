@@ -11,7 +11,7 @@ use nix::libc::{EOPNOTSUPP, SIGKILL};
 use serde_json::Value;
 
 use crate::context::Context;
-use crate::registry::{Test, enforcing, few};
+use crate::registry::{Test, enforcing};
 use crate::support::agent::{AGENT, Agent};
 use crate::support::cases::until;
 use crate::support::guard::{self, GUARD, Server};
@@ -29,7 +29,7 @@ pub const TESTS: &[Test] = &[
         "canary::pins_that_are_removed_freeze_the_sessions",
         unpinned,
     ),
-    few("canary::it_is_seen_as_health_only", only_health),
+    enforcing("canary::it_is_seen_as_health_only", only_health),
     enforcing(
         "canary::it_is_replaced_when_it_or_the_server_is_killed",
         replaced,

@@ -9,13 +9,13 @@ use std::process::{Child, Command, Stdio};
 use anyhow::{Context as _, ensure};
 
 use crate::context::Context;
-use crate::registry::{Test, few};
+use crate::registry::{Test, enforcing};
 use crate::support::agent::AGENT;
 use crate::support::cases::until;
 use crate::support::guard::{self, GUARD, PATIENCE, Server};
 
 /// The tests of this file.
-pub const TESTS: &[Test] = &[few(
+pub const TESTS: &[Test] = &[enforcing(
     "own::files_stay_own_when_the_kernel_drops_them",
     files_stay_own,
 )];

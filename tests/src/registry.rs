@@ -103,8 +103,7 @@ pub const fn enforcing(name: &'static str, run: fn(&mut Context) -> anyhow::Resu
     }
 }
 
-/// A test for the small image on a few boots: what takes long, and looks at what guard's user side does
-/// or at what the kernels between these do alike.
+/// A test for the small image on a few boots: what takes long, and looks at what guard's user side does.
 pub const fn few(name: &'static str, run: fn(&mut Context) -> anyhow::Result<()>) -> Test {
     Test {
         kernels: Kernels::Few,

@@ -8,6 +8,7 @@ use anyhow::Context as _;
 
 use crate::paths;
 use crate::setup;
+use crate::setup::packages;
 use crate::shell;
 
 /// What makes a build one for LLVM's fuzzer: it counts where the program comes by and sees what it
@@ -45,6 +46,7 @@ pub struct Arguments {
 /// The task. What was found in earlier runs is where it begins.
 pub fn main(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     setup::for_build()?;
+    packages::ensure(packages::FUZZER)?;
     let name = match arguments.target {
         Target::Policy => "policy",
         Target::ControlSocket => "control-socket",
@@ -88,10 +90,13 @@ fn seed(corpus: &Path) -> anyhow::Result<()> {
         r#"{"stop":{"session":"a","grace":0}}"#,
         r#"{"resume":{"session":"a"}}"#,
         r#"{"finish":{"session":"a","id":1,"status":0,"remaining":"kill"}}"#,
+        r#"{"follow":{"session":"a","operations":["signal"],"verdicts":["deny"],"since":null}}"#,
+        r#"{"start":{"name":"a","stem":"a","command":["a"],"user":"root","uid":0,"home":"/root","workspace":null,"policies":["default"]}}"#,
     ];
     for (number, request) in requests.iter().enumerate() {
-        let line = format!("\0{{\"v\":2,\"body\":{request}}}\n");
-        fs::write(corpus.join(format!("seed-{number}")), line)?;
+        // One descriptor, in one piece, to be put in its envelope (see `control_socket.rs`).
+        let input = format!("\x21{request}");
+        fs::write(corpus.join(format!("seed-{number}")), input)?;
     }
     Ok(())
 }

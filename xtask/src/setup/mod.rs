@@ -5,7 +5,7 @@ pub mod busybox;
 mod compiler;
 pub mod image;
 pub mod kernels;
-mod packages;
+pub mod packages;
 pub mod scratch;
 
 use std::process::ExitCode;

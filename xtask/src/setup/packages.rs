@@ -38,6 +38,9 @@ pub const MACHINE: &[Need] = &[
 /// What making the full image takes.
 pub const IMAGE: &[Need] = &[need("debootstrap", "debootstrap")];
 
+/// What building LLVM's fuzzer takes.
+pub const FUZZER: &[Need] = &[need("g++", "g++")];
+
 /// A compiler with its library source, where rustup has none.
 pub const COMPILER: &[Need] = &[
     need("/usr/bin/rustc", "rustc-web"),

@@ -436,3 +436,34 @@ fn a_second_session_that_writes_to_the_same_file_is_told_so() {
         end(third);
     });
 }
+
+#[test]
+fn descriptors_that_nobody_asked_for_are_closed() {
+    use nix::sys::socket::{ControlMessage, MsgFlags, UnixAddr, sendmsg};
+    use std::io::IoSlice;
+    use std::os::fd::AsRawFd;
+    use std::os::unix::net::UnixStream;
+
+    let host = Host::new();
+    host.with_server(|paths| {
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        let mut stream = UnixStream::connect(paths.control()).unwrap();
+        // More than the server keeps of a client's.
+        let descriptors = [writer.as_raw_fd(); 8];
+        sendmsg::<UnixAddr>(
+            stream.as_raw_fd(),
+            &[IoSlice::new(b"{\n")],
+            &[ControlMessage::ScmRights(&descriptors)],
+            MsgFlags::empty(),
+            None,
+        )
+        .unwrap();
+        drop(writer);
+        let _ = stream.read_to_end(&mut Vec::new());
+        drop(stream);
+        // The end of the pipe comes when no copy of the writer is left.
+        let (ended, has_ended) = std::sync::mpsc::channel();
+        std::thread::spawn(move || ended.send(reader.read_to_end(&mut Vec::new()).is_ok()));
+        assert_eq!(has_ended.recv_timeout(Duration::from_secs(30)), Ok(true));
+    });
+}
