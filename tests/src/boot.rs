@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use anyhow::{Context as _, bail};
+use serde::Deserialize;
 
 /// One boot of the matrix, named as `xtask test --kernel` names it: `6.12`, `6.12-nobpf`, `5.10`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,13 +60,16 @@ impl fmt::Display for Boot {
     }
 }
 
-/// The root file system that a test needs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// The root file system that a test needs, and what starts it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Image {
     /// An initramfs: busybox, guard, this program. Boots in seconds.
     Small,
     /// Debian with real programs, databases among them, on ext4.
     Full,
+    /// The same, with systemd as its first process and Debian's services running.
+    Systemd,
 }
 
 impl Image {
@@ -74,6 +78,7 @@ impl Image {
         match self {
             Self::Small => "small",
             Self::Full => "full",
+            Self::Systemd => "systemd",
         }
     }
 }
@@ -85,7 +90,8 @@ impl FromStr for Image {
         match text {
             "small" => Ok(Self::Small),
             "full" => Ok(Self::Full),
-            _ => bail!("unknown image `{text}`; there are small and full"),
+            "systemd" => Ok(Self::Systemd),
+            _ => bail!("unknown image `{text}`; there are small, full and systemd"),
         }
     }
 }

@@ -24,6 +24,7 @@ mod refusals;
 pub mod registry;
 mod reload;
 mod support;
+mod systemd;
 mod workloads;
 
 pub use attacks::threats::rows as threats;

@@ -36,6 +36,7 @@ fn dispatch(arguments: &[&str]) -> anyhow::Result<ExitCode> {
         }
         ["list", rest @ ..] => list(rest),
         ["run", boot, name] => run(boot.parse()?, name),
+        ["service"] => init::service(),
         ["bench", rest @ ..] => {
             bench::main(rest)?;
             Ok(ExitCode::SUCCESS)
@@ -49,7 +50,7 @@ fn dispatch(arguments: &[&str]) -> anyhow::Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         _ => bail!(
-            "usage: guard-tests list [--threats] [--kernel SERIES] [--image small|full] | run SERIES NAME | agent UID | \
+            "usage: guard-tests list [--threats] [--kernel SERIES] [--image small|full|systemd] | run SERIES NAME | agent UID | \
              attack FD NAME ARGUMENTS | bench SERIES IMAGE"
         ),
     }

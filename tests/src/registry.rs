@@ -86,6 +86,7 @@ pub fn all() -> impl Iterator<Item = &'static Test> {
         crate::events::TESTS,
         crate::cli::TESTS,
         crate::refusals::TESTS,
+        crate::systemd::TESTS,
         crate::workloads::TESTS,
         crate::incidents::TESTS,
     ]
@@ -118,6 +119,14 @@ pub const fn full(name: &'static str, run: fn(&mut Context) -> anyhow::Result<()
         kernels: Kernels::Few,
         image: Image::Full,
         run,
+    }
+}
+
+/// A test for the full image with systemd on a few boots.
+pub const fn systemd(name: &'static str, run: fn(&mut Context) -> anyhow::Result<()>) -> Test {
+    Test {
+        image: Image::Systemd,
+        ..full(name, run)
     }
 }
 

@@ -6,14 +6,16 @@ use std::fs;
 use anyhow::Context as _;
 use serde::Deserialize;
 
+use crate::boot::Image;
+
 /// The job file. `xtask/src/vm/job.rs` writes it.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Job {
     /// The boot's name, for instance `6.12-nobpf`.
     pub boot: String,
-    /// Whether the root file system is the disk whose serial is `root`.
-    pub full: bool,
+    /// The root file system; but for the small one it is the disk whose serial is `root`.
+    pub image: Image,
     /// Modules to load, in this order.
     pub modules: Vec<String>,
     /// Seconds that one test or command may take.

@@ -10,10 +10,13 @@ mod process;
 mod report;
 mod setup;
 mod steps;
+mod systemd;
 mod tests;
 pub mod watch;
 
 use nix::sys::reboot::{RebootMode, reboot};
+
+use crate::boot::Image;
 
 pub use job::{Job, Mode};
 pub use process::PATH;
@@ -23,6 +26,9 @@ pub use tests::{SKIPPED, WHY};
 /// Where the host puts the job.
 pub const JOB: &str = "/guard/job.json";
 
+/// The serial port for results.
+const PORT: &str = "/dev/ttyS1";
+
 /// Runs the machine from its start to power-off.
 pub fn main() -> ! {
     if let Err(error) = run() {
@@ -30,29 +36,55 @@ pub fn main() -> ! {
         // no closing line and shows it.
         eprintln!("init: {error:#}");
     }
-    nix::unistd::sync();
-    let _ = reboot(RebootMode::RB_POWER_OFF);
-    std::process::exit(1)
+    power_off()
 }
 
 fn run() -> anyhow::Result<()> {
     setup::early()?;
-    let mut report = Report::open("/dev/ttyS1")?;
+    let mut report = Report::open(PORT)?;
     // From here on a failure reaches the host as a line of its own.
     let result = Job::read(JOB).and_then(|job| {
         setup::machine(&job)?;
-        match &job.mode {
-            Mode::Tests { names } => tests::run(&job, names, &mut report),
-            Mode::Steps { steps } => steps::run(&job, steps, &mut report),
-            Mode::Shell {
-                rows,
-                columns,
-                terminal,
-            } => steps::shell(&job, *rows, *columns, terminal, &mut report),
+        if job.image == Image::Systemd {
+            return systemd::start();
         }
+        work(&job, &mut report)
     });
     if let Err(error) = &result {
         report.broken(&format!("{error:#}"))?;
     }
     result
+}
+
+fn work(job: &Job, report: &mut Report) -> anyhow::Result<()> {
+    match &job.mode {
+        Mode::Tests { names } => tests::run(job, names, report),
+        Mode::Steps { steps } => steps::run(job, steps, report),
+        Mode::Shell {
+            rows,
+            columns,
+            terminal,
+        } => steps::shell(job, *rows, *columns, terminal, report),
+    }
+}
+
+/// Does the job as a service of systemd's, which is the machine's first process, and powers off.
+pub fn service() -> ! {
+    let mut report = Report::open(PORT);
+    if let Ok(report) = &mut report {
+        let result = Job::read(JOB).and_then(|job| {
+            setup::places()?;
+            work(&job, report)
+        });
+        if let Err(error) = result {
+            let _ = report.broken(&format!("{error:#}"));
+        }
+    }
+    power_off()
+}
+
+fn power_off() -> ! {
+    nix::unistd::sync();
+    let _ = reboot(RebootMode::RB_POWER_OFF);
+    std::process::exit(1)
 }

@@ -14,6 +14,7 @@ use nix::mount::{MsFlags, mount};
 use nix::sys::termios::{SetArg, cfmakeraw, tcgetattr, tcsetattr};
 
 use super::Job;
+use crate::boot::Image;
 
 /// Type, place, options.
 type Mount = (&'static str, &'static str, &'static str);
@@ -57,8 +58,12 @@ pub fn machine(job: &Job) -> anyhow::Result<()> {
             .with_context(|| format!("failed to load {module}"))?;
     }
     busybox(&["ip", "link", "set", "lo", "up"])?;
-    if job.full {
+    if job.image != Image::Small {
         change_root()?;
+    }
+    if job.image == Image::Systemd {
+        // It mounts what it wants, and starts what brings the rest.
+        return Ok(());
     }
     mount_all(LATER)?;
     for (link, to) in [
@@ -69,8 +74,13 @@ pub fn machine(job: &Job) -> anyhow::Result<()> {
     ] {
         let _ = std::os::unix::fs::symlink(to, link);
     }
-    fs::create_dir_all("/run/guard-tests")?;
     nix::unistd::sethostname("guest")?;
+    places()
+}
+
+/// What tests find on every machine: a place for their results, and the scratch disks.
+pub fn places() -> anyhow::Result<()> {
+    fs::create_dir_all("/run/guard-tests")?;
     SCRATCH.iter().try_for_each(|kind| scratch(kind))
 }
 

@@ -13,6 +13,8 @@ use anyhow::Context as _;
 use super::Job;
 use super::process::{self, Ended, PATH};
 use super::report::{Outcome, Report};
+use super::systemd;
+use crate::boot::Image;
 
 /// Exit status of a test that could not be run.
 pub const SKIPPED: u8 = 77;
@@ -33,7 +35,7 @@ pub fn run(job: &Job, names: &[String], report: &mut Report) -> anyhow::Result<(
         let outcome = one(job, name)?;
         println!("=== {name}: {outcome:?}");
         report.result(name, &outcome, start.elapsed())?;
-        clean();
+        clean(job.image);
     }
     report.done(names.len())?;
     Ok(())
@@ -69,11 +71,16 @@ fn one(job: &Job, name: &str) -> anyhow::Result<Outcome> {
 /// Ends what a test left running and removes what it made: nothing of it reaches the next, but an
 /// engine that is whole. It does nothing to tasks outside sessions, of which there are none left,
 /// and loading one takes an emulated machine longer than most tests.
-fn clean() {
-    process::end_everything();
+fn clean(image: Image) {
+    match image {
+        Image::Small | Image::Full => {
+            process::end_everything();
+            remove_cgroups(Path::new("/sys/fs/cgroup"));
+        }
+        Image::Systemd => systemd::end_everything(),
+    }
     remove_below(Path::new("/sys/fs/bpf"), |name| name == "guard");
     remove_below(Path::new("/sys/fs/bpf/guard"), is_whole);
-    remove_cgroups(Path::new("/sys/fs/cgroup"));
     // Sessions of the same name would find each other's events.
     for place in ["/run/guard", "/var/log/guard", "/etc/guard"] {
         remove_below(Path::new(place), |_| false);

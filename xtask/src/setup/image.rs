@@ -46,6 +46,10 @@ const PACKAGES: &[&str] = &[
     "bubblewrap", // a container of one's own
     "stress-ng",
     "busybox",
+    // Started by a boot that wants it as its first process, with the services below.
+    "systemd",
+    "dbus",
+    "libpam-systemd",
     // What they take down, and what a project has of its own.
     "postgresql",
     "redis-server",
@@ -59,6 +63,7 @@ export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 useradd --create-home --uid 1000 --shell /bin/bash agent
 useradd --create-home --uid 1001 --shell /bin/bash other
 echo guest > /etc/hostname
+systemd-machine-id-setup
 echo '127.0.0.1 localhost guest' > /etc/hosts
 rm -rf /var/cache/apt/archives/*.deb /var/lib/apt/lists/* /usr/share/doc/* /usr/share/locale/*
 ";

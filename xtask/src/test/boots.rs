@@ -37,10 +37,20 @@ const LONGEST: u64 = 2400;
 /// Variables of the environment that tests in the machines go by.
 const HANDED: &[&str] = &["GUARD_PAIRS"];
 
+/// The image that is an initramfs.
+const SMALL: &str = "small";
+
+/// The full image with systemd as its first process.
+const SYSTEMD: &str = "systemd";
+
+/// The images, as the test program calls them.
+const IMAGES: [&str; 3] = [SMALL, "full", SYSTEMD];
+
 /// One boot and what it has to run.
 struct Work {
     name: Name,
     kernel: Kernel,
+    image: &'static str,
     /// The disk of the full image, where the tests want it.
     root: Option<PathBuf>,
     tests: Vec<String>,
@@ -48,9 +58,11 @@ struct Work {
 
 impl fmt::Display for Work {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let full = if self.root.is_some() { "+full" } else { "" };
         // Padded as a whole, for columns.
-        f.pad(&format!("{}{full}", self.name))
+        match self.image {
+            SMALL => f.pad(&self.name.to_string()),
+            image => f.pad(&format!("{}+{image}", self.name)),
+        }
     }
 }
 
@@ -59,15 +71,18 @@ pub fn run(names: &[Name], guest: &Guest, arguments: &Arguments) -> anyhow::Resu
     let mut queue = VecDeque::new();
     for name in names {
         let (name, kernel) = name.resolve(&arguments.mirror)?;
-        for full in [false, true] {
-            let tests = listed(guest, &name, full, &arguments.names)?;
+        for image in IMAGES {
+            let tests = listed(guest, &name, image, &arguments.names)?;
             if tests.is_empty() {
                 continue;
             }
             queue.push_back(Work {
                 name: name.clone(),
                 kernel: kernel.clone(),
-                root: full.then(|| image::ensure(&arguments.mirror)).transpose()?,
+                image,
+                root: (image != SMALL)
+                    .then(|| image::ensure(&arguments.mirror))
+                    .transpose()?,
                 tests,
             });
         }
@@ -115,10 +130,9 @@ pub fn run(names: &[Name], guest: &Guest, arguments: &Arguments) -> anyhow::Resu
 fn listed(
     guest: &Guest,
     name: &Name,
-    full: bool,
+    image: &str,
     filters: &[String],
 ) -> anyhow::Result<Vec<String>> {
-    let image = if full { "full" } else { "small" };
     let list = shell::output(
         Command::new(&guest.tests)
             .args(["list", "--image", image, "--kernel"])
@@ -224,7 +238,12 @@ fn machine(
             .iter()
             .filter_map(|name| Some(((*name).to_owned(), std::env::var(name).ok()?)))
             .collect(),
-        label: if work.root.is_some() { "-full" } else { "" },
+        systemd: work.image == SYSTEMD,
+        label: match work.image {
+            SMALL => "",
+            SYSTEMD => "-systemd",
+            _ => "-full",
+        },
         ..Plan::new(json!({ "tests": { "names": tests } }))
     };
     let mut machine = boot::prepare(&work.name, &work.kernel, &plan, guest)?;

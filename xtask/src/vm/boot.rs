@@ -87,6 +87,8 @@ pub struct Plan {
     pub environment: BTreeMap<String, String>,
     /// The full image, when it is to be the root.
     pub root: Option<PathBuf>,
+    /// Whether systemd is the first process of the full image.
+    pub systemd: bool,
     /// How the processor is made.
     pub processor: Processor,
     /// Where the third serial port goes.
@@ -107,6 +109,7 @@ impl Plan {
             add: Vec::new(),
             environment: BTreeMap::new(),
             root: None,
+            systemd: false,
             processor: Processor::Emulated,
             terminal: Terminal::None,
             memory: 1024,
@@ -149,13 +152,22 @@ pub fn prepare(
     }
     let job = json!({
         "boot": boot.to_string(),
-        "full": plan.root.is_some(),
+        "image": match (&plan.root, plan.systemd) {
+            (None, _) => "small",
+            (Some(_), false) => "full",
+            (Some(_), true) => "systemd",
+        },
         "modules": loaded,
         "deadline": plan.deadline,
         "environment": plan.environment,
         "mode": plan.mode,
     });
-    archive.file("guard/job.json", 0o644, job.to_string().as_bytes())?;
+    let job = job.to_string();
+    archive.file("guard/job.json", 0o644, job.as_bytes())?;
+    if plan.systemd {
+        // For the service that goes on with it.
+        archive.file(&format!("{prefix}guard/job.json"), 0o644, job.as_bytes())?;
+    }
 
     let file = format!("{boot}{}", plan.label);
     let initrd = dir.join(format!("{file}.initrd"));
