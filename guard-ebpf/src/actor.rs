@@ -1,7 +1,7 @@
 //! Who acts, for rules that ask (`by`): the executable of the task that runs.
 //!
 //! Which way it fails: an executable of which it cannot be said where it lies is none that a rule asks
-//! for.
+//! for, and for a rule that refuses all but some it is not among those.
 
 use guard_ebpf::automaton::{DEAD, Start};
 use guard_ebpf::decision::Candidates;
@@ -12,10 +12,17 @@ use crate::judge::{row, start};
 use crate::maps::POLICIES;
 use crate::walk;
 
-/// The row at which a task's executable ends, from the start that is picked.
+/// The row at which a task's executable ends, from the start that is picked; the one for what is
+/// unknown when it has none, or it cannot be said where that lies.
 #[inline(always)]
-pub fn executable(policy: &Policy, slot: u32, task: Task, pick: fn(Start) -> u16) -> u32 {
-    let mut end = u32::from(DEAD);
+pub fn executable(
+    policy: &Policy,
+    slot: u32,
+    task: Task,
+    kind: Selector,
+    pick: fn(Start) -> u16,
+) -> u32 {
+    let mut end = u32::from(policy.unknown[kind as usize]);
     if let Some(entry) = task.executable().map(Dentry::entry)
         && let Ok(depth) = walk::depth(entry)
     {
@@ -31,7 +38,9 @@ pub fn executable(policy: &Policy, slot: u32, task: Task, pick: fn(Start) -> u16
 #[inline(never)]
 extern "C" fn walk_actor(slot: u32) -> u32 {
     match POLICIES.get(slot) {
-        Some(policy) => executable(policy, slot, Task::current(), |start| start.actor),
+        Some(policy) => executable(policy, slot, Task::current(), Selector::Actor, |start| {
+            start.actor
+        }),
         None => u32::from(DEAD),
     }
 }

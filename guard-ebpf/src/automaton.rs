@@ -16,8 +16,9 @@ pub const CLASSES: usize = 128;
 pub struct Row {
     /// The clauses that match when the name ends here.
     pub matches: Bits,
-    /// The clauses with a deny rule that protect a place below here, so that this directory
-    /// must stay where it is.
+    /// The clauses for which this directory must stay where it is, because of a place below it: they
+    /// count the other way for what is done to the directory. A rule that refuses then matches, and
+    /// one that lets through everything but that place does not.
     pub ancestors: Bits,
     /// The next row for each class, as an index into the map of all rows.
     pub next: [u16; CLASSES],

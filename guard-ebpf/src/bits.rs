@@ -44,6 +44,13 @@ impl Bits {
         Self([self.0[0] | other.0[0], self.0[1] | other.0[1]])
     }
 
+    /// What is in one of both, and not in the other.
+    #[must_use]
+    #[inline(always)]
+    pub const fn xor(self, other: Self) -> Self {
+        Self([self.0[0] ^ other.0[0], self.0[1] ^ other.0[1]])
+    }
+
     /// What is not in it.
     #[must_use]
     #[inline(always)]

@@ -144,7 +144,7 @@ pub fn decide(policy: &'static Policy, slot: u32, act: Act, free: bool, target: 
         } else {
             Bits::NONE
         };
-        candidates.narrow(policy, Selector::Path, end.matches.or(ancestors));
+        candidates.narrow(policy, Selector::Path, end.matches.xor(ancestors));
     }
     let asked = actor::narrow(&mut candidates, policy, slot);
     judge::conclude_candidates(slot, candidates, free).asked(asked)

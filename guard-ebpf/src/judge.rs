@@ -4,7 +4,7 @@
 //! Callers have found the session and know that a process is not its own. Whether a file is
 //! its own is asked here, and only of one that would be refused.
 
-use guard_ebpf::automaton::{DEAD, Row, Start, StartKey};
+use guard_ebpf::automaton::{Row, Start, StartKey};
 use guard_ebpf::bits::Bits;
 use guard_ebpf::decision::{Candidates, Decision, exceeded};
 use guard_ebpf::operation::{FACILITIES, Facility, MAX_OPERATIONS, Operation, Reason, Verdict};
@@ -110,7 +110,9 @@ pub fn is_guard(process: Task) -> bool {
 fn decide_process(policy: &'static Policy, slot: u32, act: Act, by: &Actor, task: Task) -> Outcome {
     let mut candidates = Candidates::about(policy, act.operation, act.detail);
     if candidates.ask_for(policy, Selector::Executable) {
-        let end = executable(policy, slot, task, |start| start.executable);
+        let end = executable(policy, slot, task, Selector::Executable, |start| {
+            start.executable
+        });
         candidates.narrow(policy, Selector::Executable, row(end).matches);
     }
     if candidates.ask_for(policy, Selector::Name) {
@@ -123,13 +125,17 @@ fn decide_process(policy: &'static Policy, slot: u32, act: Act, by: &Actor, task
             uid: task.euid(),
         };
         // SAFETY: as in `start`.
-        let clauses = unsafe { USERS.get(key) }.copied().unwrap_or(Bits::NONE);
+        let clauses = unsafe { USERS.get(key) }
+            .copied()
+            .unwrap_or(policy.other_users);
         candidates.narrow(policy, Selector::User, clauses);
     }
     if candidates.ask_for(policy, Selector::Cgroup) {
-        let mut end = u32::from(DEAD);
-        if let Some(node) = task.cgroup() {
-            end = walk::cgroup(slot, policy.cgroup_start, node);
+        let mut end = u32::from(policy.unknown[Selector::Cgroup as usize]);
+        if let Some(node) = task.cgroup()
+            && let Some(depth) = walk::cgroup_depth(node)
+        {
+            end = walk::cgroup(slot, policy.cgroup_start, node, depth);
         }
         candidates.narrow(policy, Selector::Cgroup, row(end).matches);
     }
@@ -138,7 +144,10 @@ fn decide_process(policy: &'static Policy, slot: u32, act: Act, by: &Actor, task
             actor::narrow(&mut candidates, policy, slot);
         }
         // The task that runs has nothing to do with it, and who has may be gone.
-        Actor::Owner(_) => candidates.narrow(policy, Selector::Actor, Bits::NONE),
+        Actor::Owner(_) => {
+            let unknown = u32::from(policy.unknown[Selector::Actor as usize]);
+            candidates.narrow(policy, Selector::Actor, row(unknown).matches);
+        }
     }
     let outcome = conclude_candidates(slot, candidates, false);
     // No policy and no mode can lift this; it is only asked where one tried.

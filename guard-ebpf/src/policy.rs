@@ -107,8 +107,11 @@ pub struct Policy {
     pub cgroup_start: u16,
     /// Where the automaton starts for sockets that have no file (see [`crate::socket`]).
     pub socket_start: u16,
-    /// Zero.
-    pub reserved: [u16; 2],
+    /// For each kind of selector, the row that stands for what could not be looked up: it matches
+    /// the clauses of rules that refuse all but some.
+    pub unknown: [u16; SELECTORS],
+    /// The clauses that every user satisfies that `USERS` does not name.
+    pub other_users: Bits,
     /// For each kind of selector, the clauses that ask for it.
     pub uses: [Bits; SELECTORS],
     /// For each operation, the clauses of the rules about it.
@@ -144,7 +147,8 @@ impl Policy {
         name_start: 0,
         cgroup_start: 0,
         socket_start: 0,
-        reserved: [0; 2],
+        unknown: [0; SELECTORS],
+        other_users: Bits::NONE,
         uses: [Bits::NONE; SELECTORS],
         operations: [Bits::NONE; MAX_OPERATIONS],
         details: [Bits::NONE; DETAILS],
@@ -171,8 +175,8 @@ pub struct UserKey {
 
 const _: () = {
     use core::mem::offset_of;
-    assert!(offset_of!(Policy, uses) == 32);
-    assert!(offset_of!(Policy, classes) == 32 + 16 * (SELECTORS + MAX_OPERATIONS + DETAILS));
+    assert!(offset_of!(Policy, other_users) == 40);
+    assert!(offset_of!(Policy, classes) == 56 + 16 * (SELECTORS + MAX_OPERATIONS + DETAILS));
     assert!(offset_of!(Policy, limits) == offset_of!(Policy, effects) + 2 * MAX_RULES);
     assert!(size_of::<Policy>() == offset_of!(Policy, limits) + 8 * MAX_LIMITS);
     assert!(align_of::<Policy>() == 8);

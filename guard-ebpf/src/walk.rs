@@ -351,12 +351,22 @@ pub fn file(slot: u32, start: u16, leaf: Entry, depth: u32) -> u32 {
     walk(slot, start, leaf.dentry.name(), leaf.directory, depth)
 }
 
-/// The row at which a cgroup's path ends.
+/// How deep a cgroup lies. None for one that lies too deep.
 #[inline(always)]
-pub fn cgroup(slot: u32, start: u16, leaf: KernfsNode) -> u32 {
+pub fn cgroup_depth(leaf: KernfsNode) -> Option<u32> {
     let mut node = leaf;
     let seen = climb(&mut node, MAX_DEPTH + 1);
-    walk(slot, start, leaf.name(), leaf.up(), seen.wrapping_sub(1))
+    if seen > MAX_DEPTH {
+        None
+    } else {
+        Some(seen.wrapping_sub(1))
+    }
+}
+
+/// The row at which a cgroup's path ends.
+#[inline(always)]
+pub fn cgroup(slot: u32, start: u16, leaf: KernfsNode, depth: u32) -> u32 {
+    walk(slot, start, leaf.name(), leaf.up(), depth)
 }
 
 /// The row at which a command name ends.

@@ -52,7 +52,14 @@ impl Chance {
 fn rule(chance: &mut Chance) -> String {
     let verb = chance.one(&["allow", "deny", "audit"]);
     let mut text = if chance.below(4) == 0 {
-        let to = chance.one(&["testers", "roots", "agents", "nobody"]);
+        let to = chance.one(&[
+            "testers",
+            "roots",
+            "agents",
+            "nobody",
+            "{ except: roots }",
+            "[testers, { except: agents }]",
+        ]);
         format!("  - {verb}: [signal]\n    to: {to}\n")
     } else {
         let operations = chance.one(&[
@@ -71,12 +78,16 @@ fn rule(chance: &mut Chance) -> String {
             "\"**/b/**\"",
             "/srv/explain/[ab]/?",
             "/srv/explain/b",
+            "[/srv/explain/**, { except: /srv/explain/a/** }]",
+            "[/srv/**, { except: [\"**/2\", /srv/explain/b] }]",
+            "{ except: /srv/explain/[ab]/1 }",
         ]);
         format!("  - {verb}: [{operations}]\n    on: {on}\n")
     };
-    match chance.below(5) {
+    match chance.below(6) {
         0 => text.push_str("    by: testers\n"),
         1 => text.push_str("    by: nobody\n"),
+        2 => text.push_str("    by: { except: nobody }\n"),
         _ => {}
     }
     text

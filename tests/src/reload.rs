@@ -176,6 +176,10 @@ const GROUPS: &[(&str, &str)] = &[
     ("by-cgroup", "{ cgroup: \"/machine.slice/**\" }"),
     ("by-unit", "{ unit: \"postgresql*.service\" }"),
     ("by-both", "{ exe: \"/srv/bin/both\", user: agent }"),
+    (
+        "by-except",
+        "{ exe: \"/srv/bin/all-*\" }\n    - except: { user: agent }",
+    ),
 ];
 
 /// Four harmless signals, and what each group's rules say to them.
@@ -206,7 +210,7 @@ fn rules_of_every_kind(_: &mut Context) -> anyhow::Result<()> {
     text += "  - { name: last, deny: [signal], signals: [CHLD] }\n";
     let policy = guard::policy("every", &text)?;
     fs::create_dir_all("/srv/bin")?;
-    for name in ["sleep-path", "busybox-1", "both", "plain"] {
+    for name in ["sleep-path", "busybox-1", "both", "all-1", "plain"] {
         fs::copy("/bin/busybox", format!("/srv/bin/{name}"))?;
     }
     let _server = Server::start()?;
@@ -227,6 +231,7 @@ fn rules_of_every_kind(_: &mut Context) -> anyhow::Result<()> {
         ("by-cgroup", start(plain, 0, Some(&machine))?),
         ("by-unit", start(plain, 0, Some(&unit))?),
         ("by-both", start("/srv/bin/both", AGENT, None)?),
+        ("by-except", start("/srv/bin/all-1", 0, None)?),
     ];
     let strangers = [
         ("another path", start(plain, 0, None)?),
@@ -234,6 +239,7 @@ fn rules_of_every_kind(_: &mut Context) -> anyhow::Result<()> {
         ("the other of two keys", start(plain, AGENT, None)?),
         ("a cgroup beside", start(plain, 0, Some(&elsewhere))?),
         ("a unit beside", start(plain, 0, Some(&other_unit))?),
+        ("an exception", start("/srv/bin/all-1", AGENT, None)?),
     ];
     let mut cases = Cases::default();
     for (group, target) in &targets {

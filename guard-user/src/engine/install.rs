@@ -94,6 +94,10 @@ impl Engine {
                 .insert(key, Shared(clauses), 0)
                 .map_err(|error| full(error, "users of policies", MAX_USERS))?;
         }
+        let mut unknown = compiled.policy.unknown;
+        for row in &mut unknown {
+            *row = move_row(*row)?;
+        }
         let policy = Policy {
             id,
             first_row: first,
@@ -102,6 +106,7 @@ impl Engine {
             name_start: move_row(compiled.policy.name_start)?,
             cgroup_start: move_row(compiled.policy.cgroup_start)?,
             socket_start: move_row(compiled.policy.socket_start)?,
+            unknown,
             ..compiled.policy
         };
         self.maps

@@ -54,6 +54,7 @@ impl Engine {
                 name_start: own(policy.name_start),
                 cgroup_start: own(policy.cgroup_start),
                 socket_start: own(policy.socket_start),
+                unknown: policy.unknown.map(own),
                 ..policy
             },
             rows: all,

@@ -58,6 +58,23 @@ impl TooLarge {
     }
 }
 
+impl Built {
+    /// The row that matches these clauses and is never left.
+    pub fn row_for(&mut self, clauses: Bits) -> Result<u16, TooLarge> {
+        if clauses.is_empty() {
+            return Ok(DEAD);
+        }
+        if self.rows.len() >= MAX_POLICY_ROWS as usize {
+            return Err(TooLarge::Rows);
+        }
+        self.rows.push(Row {
+            matches: clauses,
+            ..Row::EMPTY
+        });
+        Ok((self.rows.len() - 1) as u16)
+    }
+}
+
 /// Builds the automaton of some starts, each of which has its own expressions.
 pub(crate) fn build(starts: &[BTreeSet<Entry>]) -> Result<Built, TooLarge> {
     // Expressions with one meaning that count for the same starts begin at one position and
@@ -264,6 +281,7 @@ mod tests {
             meaning: Meaning {
                 clause,
                 ancestor: false,
+                except: false,
             },
             body: Body::Path(path(glob)),
         }

@@ -57,14 +57,15 @@ pub(crate) fn rules(protected: &Protected, policies: &[PathBuf]) -> Vec<RulesetR
         let mut rule = rule(name, because, on.to_vec());
         if *place == STATE {
             rule.operations.push(Operation::Connect);
-            rule.via = Some(on.map(Via::Path).into());
+            rule.via = Some(vec![Vec::from(on.map(Via::Path)).into()]);
         }
         rule
     };
     let mut rules: Vec<RulesetRule> = PLACES.iter().map(place).collect();
     // The first rule is the one about policies, wherever they lie.
     let files = policies.iter().map(|file| globs(file)[0].clone());
-    if let Some(on) = rules.first_mut().and_then(|rule| rule.on.as_mut()) {
+    let policies = rules.first_mut().and_then(|rule| rule.on.as_mut());
+    if let Some(on) = policies.and_then(|on| on.first_mut()?.of.as_mut()) {
         on.extend(files);
     }
     if !protected.paths.is_empty() {
@@ -91,7 +92,7 @@ fn rule(name: &str, because: &str, on: Vec<PathGlob>) -> RulesetRule {
         signals: None,
         facilities: None,
         to: None,
-        on: Some(on),
+        on: Some(vec![on.into()]),
         via: None,
         by: None,
         at_most: None,

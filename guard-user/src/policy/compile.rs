@@ -10,17 +10,18 @@ use guard_ebpf::abi::MAX_SIGNAL;
 use guard_ebpf::automaton::{DEAD, Start};
 use guard_ebpf::bits::{Bits, MAX_CLAUSES};
 use guard_ebpf::operation::{Facility, Operation};
-use guard_ebpf::policy::{Effect, Limit, MAX_RULES, MODE_AUDIT, MODE_ENFORCE, Policy, Selector};
+use guard_ebpf::policy::{Limit, MAX_RULES, MODE_AUDIT, MODE_ENFORCE, Policy, SELECTORS, Selector};
 use guard_ebpf::session::MAX_LIMITS;
 
 use super::automaton::build;
 use super::builtin;
-use super::clauses::together;
+use super::clauses::ways;
 use super::compiled::{Compiled, RuleInfo};
-use super::document::{Item, PathGlob, Via};
+use super::document::{Item, Selection};
+use super::entries::{Side, Starts, Users, devices};
 use super::environment::{Environment, Host};
-use super::expression::{Body, Entry, Meaning};
-use super::places::{Device, Place, Translator};
+use super::expression::Entry;
+use super::places::{Device, Translator};
 use super::ruleset::{Ruleset, RulesetRule};
 
 /// How many file systems on which a policy matches nothing get a starting row that says so.
@@ -71,6 +72,8 @@ pub(crate) fn compile(
         limits: 0,
         starts: Starts::default(),
         users: BTreeMap::new(),
+        unknown: [Bits::NONE; SELECTORS],
+        devices: devices(environment),
         notes: Vec::new(),
     };
     for (index, rule) in ruleset.rules.iter().enumerate() {
@@ -94,27 +97,23 @@ pub(crate) fn compile(
     compiler.finish(ruleset)
 }
 
-/// The expressions of each start.
-#[derive(Default)]
-struct Starts {
-    files: BTreeMap<Device, BTreeSet<Entry>>,
-    executables: BTreeMap<Device, BTreeSet<Entry>>,
-    actors: BTreeMap<Device, BTreeSet<Entry>>,
-    names: BTreeSet<Entry>,
-    cgroups: BTreeSet<Entry>,
-    sockets: BTreeSet<Entry>,
-}
-
-struct Compiler<'load> {
-    translator: Translator<'load>,
-    policy: Policy,
+/// A compilation under way.
+pub(super) struct Compiler<'load> {
+    pub(super) translator: Translator<'load>,
+    pub(super) policy: Policy,
     /// How many clauses there are; those beyond the limit are counted and lead nowhere.
-    clauses: usize,
+    pub(super) clauses: usize,
     /// How many limits there are, in the same way.
-    limits: usize,
-    starts: Starts,
-    users: BTreeMap<u32, Bits>,
-    notes: Vec<String>,
+    pub(super) limits: usize,
+    pub(super) starts: Starts,
+    /// The users of each clause that asks for some.
+    pub(super) users: BTreeMap<usize, Users>,
+    /// For each kind of selector, the clauses that match what could not be looked up.
+    pub(super) unknown: [Bits; SELECTORS],
+    /// Those file systems that are not known first, then those that are: a known one without an entry
+    /// would be taken for one that is not known.
+    pub(super) devices: Vec<Device>,
+    pub(super) notes: Vec<String>,
 }
 
 impl Compiler<'_> {
@@ -130,43 +129,90 @@ impl Compiler<'_> {
         match &rule.to {
             None => unconditional.extend(processes),
             Some(_) if processes.is_empty() => {}
-            Some(items) => {
-                for items in together(items) {
-                    let clause = self.clause(index, rule, &processes);
-                    for item in items {
-                        self.item(clause, rule, item);
-                    }
+            Some(selections) => {
+                for selection in selections {
+                    self.processes(index, rule, &processes, selection);
                 }
             }
         }
         match &rule.on {
             None => unconditional.extend(files),
             Some(_) if files.is_empty() => {}
-            Some(globs) => {
-                let clause = self.clause(index, rule, &files);
-                self.uses(clause, Selector::Path);
+            Some(selections) => {
                 let ancestors = files.iter().any(|operation| guards_ancestors(*operation));
-                for glob in globs {
-                    self.path(clause, rule, glob, ancestors);
+                for selection in selections {
+                    for clause in self.clauses(index, rule, &files) {
+                        self.some(
+                            clause,
+                            rule,
+                            Selector::Path,
+                            selection,
+                            |this, side, glob| {
+                                this.path(side, rule, glob, ancestors);
+                            },
+                        );
+                    }
                 }
             }
         }
         match &rule.via {
             None => unconditional.extend(sockets),
             Some(_) if sockets.is_empty() => {}
-            Some(all) => {
-                let clause = self.clause(index, rule, &sockets);
-                self.uses(clause, Selector::Path);
-                for via in all {
-                    self.socket(clause, rule, via);
+            Some(selections) => {
+                for selection in selections {
+                    for clause in self.clauses(index, rule, &sockets) {
+                        self.some(
+                            clause,
+                            rule,
+                            Selector::Path,
+                            selection,
+                            |this, side, via| {
+                                this.socket(side, rule, via);
+                            },
+                        );
+                    }
                 }
             }
         }
         if !unconditional.is_empty() {
-            self.clause(index, rule, &unconditional);
+            self.clauses(index, rule, &unconditional);
         }
         if let Some(limit) = rule.at_most {
             self.limit(index, limit);
+        }
+    }
+
+    /// Adds the clauses of a rule about some processes.
+    fn processes(
+        &mut self,
+        index: usize,
+        rule: &RulesetRule,
+        operations: &[Operation],
+        selection: &Selection<Item>,
+    ) {
+        let ways = match ways(selection) {
+            Ok(ways) => ways,
+            Err(count) => {
+                // They are counted, and lead nowhere: it is too many of them.
+                self.clauses = self.clauses.saturating_add(count);
+                return;
+            }
+        };
+        for way in &ways {
+            for clause in self.clauses(index, rule, operations) {
+                let asked: Vec<Selector> = way.items.iter().flat_map(|item| item.kinds()).collect();
+                for item in &way.items {
+                    for kind in item.kinds() {
+                        self.item(Side::of(clause), rule, item, kind);
+                    }
+                }
+                for (item, kind) in &way.except {
+                    if !asked.contains(kind) {
+                        self.anything(clause, rule, *kind);
+                    }
+                    self.item(Side::but(clause), rule, item, *kind);
+                }
+            }
         }
     }
 
@@ -179,10 +225,39 @@ impl Compiler<'_> {
         self.limits += 1;
     }
 
-    /// A new clause of a rule, about some of its operations.
+    /// New clauses of a rule, about some of its operations: one for each selection of who acts.
+    fn clauses(
+        &mut self,
+        index: usize,
+        rule: &RulesetRule,
+        operations: &[Operation],
+    ) -> Vec<usize> {
+        let Some(by) = &rule.by else {
+            return vec![self.clause(index, rule, operations)];
+        };
+        by.iter()
+            .map(|selection| {
+                let clause = self.clause(index, rule, operations);
+                self.some(
+                    clause,
+                    rule,
+                    Selector::Actor,
+                    selection,
+                    |this, side, item| {
+                        if let Some(glob) = &item.exe {
+                            this.executable(side, rule, glob, |starts| &mut starts.actors);
+                        }
+                    },
+                );
+                clause
+            })
+            .collect()
+    }
+
+    /// A new clause of a rule.
     fn clause(&mut self, index: usize, rule: &RulesetRule, operations: &[Operation]) -> usize {
         let clause = self.clauses;
-        self.clauses += 1;
+        self.clauses = self.clauses.saturating_add(1);
         if let Some(place) = self.policy.clause_rule.get_mut(clause) {
             *place = index as u8;
         }
@@ -207,138 +282,37 @@ impl Compiler<'_> {
                 self.policy.details[facility.detail() as usize].insert(clause);
             }
         }
-        for item in rule.by.iter().flatten() {
-            self.uses(clause, Selector::Actor);
-            if let Some(glob) = &item.exe {
-                self.executable(clause, rule, glob, |starts| &mut starts.actors);
-            }
-        }
         clause
     }
 
-    /// Adds the places of an executable to a clause.
-    fn executable(
-        &mut self,
-        clause: usize,
-        rule: &RulesetRule,
-        glob: &PathGlob,
-        of: fn(&mut Starts) -> &mut BTreeMap<Device, BTreeSet<Entry>>,
-    ) {
-        for place in self.places(rule, glob) {
-            // What protects an executable from deletion is a rule on paths.
-            if !place.ancestor {
-                let set = of(&mut self.starts).entry(place.device).or_default();
-                set.insert(Entry {
-                    meaning: Meaning {
-                        clause,
-                        ancestor: false,
-                    },
-                    body: Body::Path(place.parts),
-                });
-            }
-        }
-    }
-
-    /// Adds the places of a glob to a clause, with the directories on the way if they matter.
-    fn path(&mut self, clause: usize, rule: &RulesetRule, glob: &PathGlob, ancestors: bool) {
-        for place in self.places(rule, glob) {
-            if place.ancestor && !ancestors {
-                continue;
-            }
-            let set = self.starts.files.entry(place.device).or_default();
-            set.insert(Entry {
-                meaning: Meaning {
-                    clause,
-                    ancestor: place.ancestor,
-                },
-                body: Body::Path(place.parts),
-            });
-        }
-    }
-
-    /// Adds sockets to a clause.
-    fn socket(&mut self, clause: usize, rule: &RulesetRule, via: &Via) {
-        match via {
-            Via::Path(glob) => self.path(clause, rule, glob, false),
-            Via::Text(text) => {
-                let meaning = Meaning {
-                    clause,
-                    ancestor: false,
-                };
-                let entries = text.patterns.iter().map(|pattern| Entry {
-                    meaning,
-                    body: Body::Word(pattern.clone()),
-                });
-                self.starts.sockets.extend(entries);
-            }
-        }
-    }
-
-    fn uses(&mut self, clause: usize, kind: Selector) {
-        self.policy.uses[kind as usize].insert(clause);
-    }
-
-    fn item(&mut self, clause: usize, rule: &RulesetRule, item: &Item) {
-        let entry = |body| Entry {
-            meaning: Meaning {
-                clause,
-                ancestor: false,
-            },
-            body,
-        };
-        if let Some(glob) = &item.exe {
-            self.uses(clause, Selector::Executable);
-            self.executable(clause, rule, glob, |starts| &mut starts.executables);
-        }
-        if let Some(name) = &item.name {
-            self.uses(clause, Selector::Name);
-            self.starts.names.insert(entry(Body::Word(name.clone())));
-        }
-        if let Some(uid) = item.user {
-            self.uses(clause, Selector::User);
-            self.users.entry(uid).or_default().insert(clause);
-        }
-        if let Some(globs) = &item.cgroup {
-            self.uses(clause, Selector::Cgroup);
-            let globs = globs.iter().cloned();
-            self.starts
-                .cgroups
-                .extend(globs.map(|glob| entry(Body::Path(glob))));
-        }
-    }
-
-    fn places(&mut self, rule: &RulesetRule, glob: &PathGlob) -> Vec<Place> {
-        match rule.effect {
-            Effect::Deny | Effect::DenyAlways => self.translator.wide(glob),
-            Effect::Allow | Effect::Audit => self.translator.narrow(glob).unwrap_or_else(|why| {
-                self.notes.push(format!("rule `{}`: {why}", rule.info.name));
-                Vec::new()
-            }),
-        }
-    }
-
     fn finish(mut self, ruleset: &Ruleset) -> Result<(Compiled, Vec<String>), String> {
-        let environment = self.translator.environment;
-        // A known file system without an entry would be taken for one that is not known.
-        let devices: BTreeSet<u32> = environment
-            .mounts_now
-            .iter()
-            .chain(environment.mounts_at_start.iter())
-            .map(|mount| mount.device)
-            .collect();
         let of = |starts: &mut BTreeMap<Device, BTreeSet<Entry>>, device| {
             starts.remove(&device).unwrap_or_default()
         };
         let mut sets = vec![self.starts.names, self.starts.cgroups, self.starts.sockets];
-        for device in [Device::Elsewhere]
-            .into_iter()
-            .chain(devices.iter().copied().map(Device::Known))
-        {
+        for &device in &self.devices {
             sets.push(of(&mut self.starts.files, device));
             sets.push(of(&mut self.starts.executables, device));
             sets.push(of(&mut self.starts.actors, device));
         }
-        let built = build(&sets).map_err(super::automaton::TooLarge::message)?;
+        let mut built = build(&sets).map_err(super::automaton::TooLarge::message)?;
+        for (row, clauses) in self.policy.unknown.iter_mut().zip(self.unknown) {
+            *row = built
+                .row_for(clauses)
+                .map_err(super::automaton::TooLarge::message)?;
+        }
+        let users = std::mem::take(&mut self.users);
+        let named: BTreeSet<u32> = users.values().flat_map(Users::named).collect();
+        let satisfied = |uid: Option<u32>| {
+            let mut clauses = Bits::NONE;
+            for (clause, users) in &users {
+                if users.hold(uid) {
+                    clauses.insert(*clause);
+                }
+            }
+            clauses
+        };
+        self.policy.other_users = satisfied(None);
         let [name_start, cgroup_start, socket_start, paths @ ..] = built.starts.as_slice() else {
             unreachable!("there is a row for every set of expressions");
         };
@@ -354,8 +328,11 @@ impl Compiler<'_> {
             actor: DEAD,
         };
         let mut unreached = 0;
-        let starts = devices
-            .into_iter()
+        let known = self.devices.iter().filter_map(|device| match device {
+            Device::Known(device) => Some(*device),
+            Device::Elsewhere => None,
+        });
+        let starts = known
             .zip(starts)
             .filter(|(_, start)| {
                 unreached += usize::from(*start == nowhere);
@@ -372,7 +349,10 @@ impl Compiler<'_> {
             policy: self.policy,
             rows: built.rows,
             starts,
-            users: self.users.into_iter().collect(),
+            users: named
+                .into_iter()
+                .map(|uid| (uid, satisfied(Some(uid))))
+                .collect(),
             rules: ruleset
                 .rules
                 .iter()

@@ -2,7 +2,7 @@
 //! says so. Names are not looked up yet; that needs the documents that it includes.
 
 use guard_ebpf::operation::{Facility, Operation};
-use guard_ebpf::policy::{Effect, Limit};
+use guard_ebpf::policy::{Effect, Limit, Selector};
 
 use super::cases::Case;
 use super::diagnostics::Span;
@@ -20,9 +20,9 @@ pub(crate) struct Document {
     /// What it says of what the session may take of the machine.
     pub limits: Limits,
     /// Its groups of processes.
-    pub groups: Vec<Definition<Vec<Item>>>,
+    pub groups: Vec<Definition<Selection<Item>>>,
     /// Its sets of paths.
-    pub paths: Vec<Definition<Vec<PathGlob>>>,
+    pub paths: Vec<Definition<Selection<PathGlob>>>,
     /// Its rules, in order.
     pub rules: Vec<Rule>,
     /// Its tests.
@@ -43,6 +43,47 @@ pub(crate) struct Definition<T> {
     pub meaning: T,
 }
 
+/// Some of what there is: one of some, and none of others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Selection<T> {
+    /// One of these; everything where only exceptions are named.
+    pub of: Option<Vec<T>>,
+    /// None of these.
+    pub except: Vec<T>,
+}
+
+impl<T> Selection<T> {
+    /// Each with what it stands for; what stands for nothing drops out.
+    pub fn filter_map<U>(self, mut f: impl FnMut(T) -> Option<U>) -> Selection<U> {
+        let of = self
+            .of
+            .map(|all| all.into_iter().filter_map(&mut f).collect());
+        Selection {
+            of,
+            except: self.except.into_iter().filter_map(f).collect(),
+        }
+    }
+
+    /// Everything that it names, exceptions too.
+    pub fn named(&self) -> impl Iterator<Item = &T> {
+        self.of.iter().flatten().chain(&self.except)
+    }
+
+    /// Whether there is nothing that it could be about.
+    pub fn is_nothing(&self) -> bool {
+        self.of.as_ref().is_some_and(Vec::is_empty)
+    }
+}
+
+impl<T> From<Vec<T>> for Selection<T> {
+    fn from(all: Vec<T>) -> Self {
+        Self {
+            of: Some(all),
+            except: Vec::new(),
+        }
+    }
+}
+
 /// An item of a group: what a process must be, all of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Item {
@@ -56,6 +97,20 @@ pub(crate) struct Item {
     pub cgroup: Option<Vec<Vec<Part>>>,
     /// As it is written, for people.
     pub written: String,
+}
+
+impl Item {
+    /// The kinds of things that it asks for.
+    pub fn kinds(&self) -> Vec<Selector> {
+        let kinds = [
+            (self.exe.is_some(), Selector::Executable),
+            (self.name.is_some(), Selector::Name),
+            (self.user.is_some(), Selector::User),
+            (self.cgroup.is_some(), Selector::Cgroup),
+        ];
+        let asked = kinds.into_iter().filter(|(asks, _)| *asks);
+        asked.map(|(_, kind)| kind).collect()
+    }
 }
 
 /// A glob of paths.
@@ -93,13 +148,13 @@ pub(crate) struct Rule {
     /// Which facilities; all where it does not say.
     pub facilities: Option<Vec<Facility>>,
     /// To which groups; to every process where it does not say.
-    pub to: Option<Vec<Named>>,
+    pub to: Option<Selection<Named>>,
     /// On which paths; on every file where it does not say.
-    pub on: Option<Vec<On>>,
+    pub on: Option<Selection<On>>,
     /// Via which sockets; via every socket where it does not say.
-    pub via: Option<Vec<Via>>,
+    pub via: Option<Selection<Via>>,
     /// By which groups; by every program where it does not say.
-    pub by: Option<Vec<Named>>,
+    pub by: Option<Selection<Named>>,
     /// How often.
     pub at_most: Option<Limit>,
     /// Where it stands.
@@ -107,7 +162,7 @@ pub(crate) struct Rule {
 }
 
 /// Some sockets.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Via {
     /// Those that have a file at these paths.
     Path(PathGlob),
@@ -126,7 +181,7 @@ impl Via {
 }
 
 /// What sockets without a file are told by, variables filled in.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum SocketKind {
     /// A name, which is their one pattern.
     Abstract,
@@ -140,7 +195,7 @@ pub(crate) enum SocketKind {
 }
 
 /// Sockets without a file.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SocketText {
     /// What they are told by.
     pub kind: SocketKind,
@@ -155,7 +210,8 @@ impl Rule {
     /// workspaces hold theirs, or belong to none.
     pub(crate) fn lacks_repository(&self) -> bool {
         let lacks = |on: &On| matches!(on, On::Left(NoValue::NoRepository));
-        self.on.as_ref().is_some_and(|all| all.iter().all(lacks))
+        let of = self.on.as_ref().and_then(|on| on.of.as_ref());
+        of.is_some_and(|all| all.iter().all(lacks))
     }
 }
 

@@ -64,16 +64,18 @@ pub enum SocketFacts {
 }
 
 impl Compiled {
-    /// Decisions on what a program does: its executable, as in [`ProcessFacts::executable`].
+    /// Decisions on what a program does: its executable, as in [`ProcessFacts::executable`], or one
+    /// that no rule names.
     #[must_use]
     pub fn by(&self, executable: Option<(u32, &[u8])>) -> Decider<'_> {
-        let row = executable.map(|(device, path)| {
-            let start = self.start(device).actor;
-            self.run(start, without_root(path))
-        });
+        let row = match executable {
+            Some((device, path)) => self.run(self.start(device).actor, without_root(path)),
+            // No glob matches the root of a file system.
+            None => self.run(self.policy.elsewhere.actor, b""),
+        };
         Decider {
             compiled: self,
-            actor: row.map_or(Bits::NONE, |row| row.matches),
+            actor: row.matches,
         }
     }
 
@@ -110,12 +112,14 @@ impl Decider<'_> {
     #[must_use]
     pub fn on_process(self, operation: Operation, signal: u32, facts: &ProcessFacts) -> Decision {
         let mut matched = self.matched();
-        if let Some((device, path)) = &facts.executable {
-            let row = self
-                .compiled
-                .run(self.compiled.start(*device).executable, without_root(path));
-            matched.set(Selector::Executable, row.matches);
-        }
+        let row = if let Some((device, path)) = &facts.executable {
+            self.compiled
+                .run(self.compiled.start(*device).executable, without_root(path))
+        } else {
+            let unknown = self.compiled.policy.unknown[Selector::Executable as usize];
+            &self.compiled.rows[usize::from(unknown)]
+        };
+        matched.set(Selector::Executable, row.matches);
         let name = self
             .compiled
             .run(self.compiled.policy.name_start, &facts.name);
@@ -125,7 +129,8 @@ impl Decider<'_> {
             .users
             .iter()
             .find(|(uid, _)| *uid == facts.uid);
-        matched.set(Selector::User, user.map_or(Bits::NONE, |(_, bits)| *bits));
+        let others = self.compiled.policy.other_users;
+        matched.set(Selector::User, user.map_or(others, |(_, bits)| *bits));
         let cgroup = self.compiled.run(
             self.compiled.policy.cgroup_start,
             without_root(&facts.cgroup),
@@ -191,7 +196,7 @@ impl Decider<'_> {
         );
         let mut clauses = row.matches;
         if facts.is_directory && guards_ancestors(operation) {
-            clauses = clauses.or(row.ancestors);
+            clauses = clauses.xor(row.ancestors);
         }
         let mut matched = self.matched();
         matched.set(Selector::Path, clauses);

@@ -19,6 +19,8 @@ pub(crate) enum Body {
     Path(Vec<Part>),
     /// What is no path: a command name, or what stands for a socket.
     Word(Vec<Token>),
+    /// Everything, also nothing at all.
+    Anything,
 }
 
 /// An expression of a start: what it matches, and what for.
@@ -38,6 +40,8 @@ pub(crate) struct Meaning {
     /// Whether it is a directory on the way to one of the clause's places rather than a place
     /// itself ([`guard_ebpf::automaton::Row::ancestors`]).
     pub ancestor: bool,
+    /// Whether the clause is about all but this.
+    pub except: bool,
 }
 
 /// A point in an expression.
@@ -87,6 +91,13 @@ impl Expressions {
         let end = match body {
             Body::Word(tokens) => self.name(beginning, tokens, &NOT_NUL),
             Body::Path(parts) => self.path(beginning, parts),
+            Body::Anything => {
+                let end = self.after(beginning);
+                self.positions[beginning as usize].free.push(end);
+                self.edges(end, &NOT_NUL, end);
+                self.positions[end as usize].swallows = true;
+                end
+            }
         };
         self.positions[end as usize].accepts = true;
     }
@@ -286,18 +297,30 @@ impl Expressions {
     }
 
     /// What a text is accepted for that ends at a set of positions: the clauses that it
-    /// matches, and those to whose places it is on the way.
+    /// matches, and those that count the other way for a directory there.
     pub fn accepted(&self, set: &[u32]) -> (Bits, Bits) {
-        let (mut matches, mut ancestors) = (Bits::NONE, Bits::NONE);
+        let mut places = [Bits::NONE; 2];
+        let mut ancestors = [Bits::NONE; 2];
         for &position in set {
             let position = &self.positions[position as usize];
-            let Meaning { clause, ancestor } = position.meaning;
-            match (position.accepts, ancestor) {
-                (false, _) => {}
-                (true, false) => matches.insert(clause),
-                (true, true) => ancestors.insert(clause),
+            let Meaning {
+                clause,
+                ancestor,
+                except,
+            } = position.meaning;
+            if position.accepts {
+                let of = if ancestor {
+                    &mut ancestors
+                } else {
+                    &mut places
+                };
+                of[usize::from(except)].insert(clause);
             }
         }
-        (matches, ancestors)
+        let [meant, excepted] = places;
+        let matches = meant.and(excepted.not());
+        let [to_meant, to_excepted] = ancestors;
+        let turned = to_meant.and(matches.not()).or(to_excepted.and(matches));
+        (matches, turned)
     }
 }

@@ -3,7 +3,7 @@
 use guard_ebpf::abi::COMM_LEN;
 
 use super::diagnostics::did_you_mean;
-use super::document::{Definition, Item};
+use super::document::{Definition, Item, Selection};
 use super::glob::{Part, Token, least_length, parse_path, parse_word};
 use super::reader::{Entry, Reader};
 use super::tree::{Node, Value};
@@ -17,16 +17,14 @@ const UNITS: [&str; 6] = [".service", ".scope", ".slice", ".socket", ".mount", "
 
 impl Reader<'_> {
     /// The groups of a document.
-    pub fn groups(&mut self, node: &Node) -> Vec<Definition<Vec<Item>>> {
+    pub fn groups(&mut self, node: &Node) -> Vec<Definition<Selection<Item>>> {
         let entries = self.entries(node, "`groups` maps names to lists of items");
         let mut groups = Vec::new();
         for entry in entries {
             let name = self.definition_name(&entry, "group");
-            let items = self.one_or_more(entry.value, "a group lists items");
-            let meaning = items
-                .into_iter()
-                .filter_map(|item| self.item(item))
-                .collect();
+            let meaning = self
+                .selection(entry.value, "a group lists items")
+                .filter_map(|item| self.item(item));
             groups.push(Definition { name, meaning });
         }
         groups

@@ -8,7 +8,7 @@ use super::cases::Case;
 use super::compile::compile;
 use super::compiled::{Compiled, RuleInfo};
 use super::diagnostics::{Diagnostic, Diagnostics, SourceText, Sources, did_you_mean_or};
-use super::document::{Document, Named, Rule};
+use super::document::{Document, Named, Rule, Selection};
 use super::environment::{Environment, Host};
 use super::presets::{PRESETS, find};
 use super::reader::Reader;
@@ -342,16 +342,16 @@ impl Load<'_> {
             },
             |name| name.text.clone(),
         );
-        let to = scope.items(rule.to.as_deref(), &self.texts, &mut self.mistakes);
-        let by = scope.programs(rule.by.as_deref(), &self.texts, &mut self.mistakes);
+        let to = scope.items(rule.to.as_ref(), &self.texts, &mut self.mistakes);
+        let by = scope.programs(rule.by.as_ref(), &self.texts, &mut self.mistakes);
         let on = scope.globs(rule, &self.texts, &mut self.mistakes);
         let (to, by, on) = (to.ok()?, by.ok()?, on.ok()?);
-        let via = rule.via.clone();
-        let nothing = to.as_ref().is_some_and(Vec::is_empty)
-            || on.as_ref().is_some_and(Vec::is_empty)
-            || via.as_ref().is_some_and(Vec::is_empty)
-            || by.as_ref().is_some_and(Vec::is_empty);
-        if nothing {
+        let via = rule.via.clone().map(|via| vec![via]);
+        if is_nothing(to.as_ref())
+            || is_nothing(on.as_ref())
+            || is_nothing(via.as_ref())
+            || is_nothing(by.as_ref())
+        {
             if self.mistakes.is_empty() && !rule.lacks_repository() {
                 self.left.push(format!("`{name}`"));
             }
@@ -375,6 +375,11 @@ impl Load<'_> {
             at_most: rule.at_most,
         })
     }
+}
+
+/// Whether selections leave nothing that a rule could be about.
+fn is_nothing<T>(selections: Option<&Vec<Selection<T>>>) -> bool {
+    selections.is_some_and(|all| all.iter().all(Selection::is_nothing))
 }
 
 /// What is to be said of rules that have nothing to be about.

@@ -10,6 +10,7 @@ pub mod compiled;
 pub mod diagnostics;
 mod document;
 mod endpoints;
+mod entries;
 pub mod environment;
 pub mod evaluate;
 mod expression;

@@ -1,7 +1,7 @@
 //! From a tree of YAML to a document: which keys there are, and what their values mean.
 
 use super::diagnostics::{Span, did_you_mean_or};
-use super::document::{Definition, Document, Named, PathGlob};
+use super::document::{Definition, Document, Named, PathGlob, Selection};
 use super::glob::parse_path;
 use super::reader::{Entry, NoValue, Reader};
 use super::tree::{Node, Value};
@@ -78,17 +78,23 @@ impl Reader<'_> {
         }
     }
 
-    pub(super) fn names(&mut self, node: &Node, what: &str) -> Vec<Named> {
-        let mut names = Vec::new();
-        for node in self.one_or_more(node, what) {
-            if let Some(text) = self.word(node, what) {
-                names.push(Named {
-                    text: text.to_owned(),
-                    span: node.span,
-                });
-            }
-        }
-        names
+    fn names(&mut self, node: &Node, what: &str) -> Vec<Named> {
+        let nodes = self.one_or_more(node, what).into_iter();
+        nodes.filter_map(|node| self.name_of(node, what)).collect()
+    }
+
+    /// A name.
+    pub(super) fn name_of(&mut self, node: &Node, what: &str) -> Option<Named> {
+        self.word(node, what).map(|text| Named {
+            text: text.to_owned(),
+            span: node.span,
+        })
+    }
+
+    /// A list of names.
+    pub(super) fn selected_names(&mut self, node: &Node, what: &str) -> Selection<Named> {
+        self.selection(node, what)
+            .filter_map(|node| self.name_of(node, what))
     }
 
     /// Notes names that a list holds twice.
@@ -114,17 +120,17 @@ impl Reader<'_> {
         }
     }
 
-    fn path_sets(&mut self, node: &Node) -> Vec<Definition<Vec<PathGlob>>> {
+    fn path_sets(&mut self, node: &Node) -> Vec<Definition<Selection<PathGlob>>> {
         let entries = self.entries(node, "`paths` maps names to lists of globs");
         let mut sets = Vec::new();
         for entry in entries {
             let name = self.definition_name(&entry, "set of paths");
-            let mut meaning = Vec::new();
-            for node in self.one_or_more(entry.value, "a set of paths lists globs") {
-                if let Some(text) = self.word(node, "a glob is a word") {
-                    meaning.extend(self.path_glob(node, text).ok());
-                }
-            }
+            let meaning = self
+                .selection(entry.value, "a set of paths lists globs")
+                .filter_map(|node| {
+                    let text = self.word(node, "a glob is a word")?;
+                    self.path_glob(node, text).ok()
+                });
             sets.push(Definition { name, meaning });
         }
         sets

@@ -3,10 +3,14 @@
 //! A reader goes on after a mistake and collects all of them.
 
 use super::diagnostics::{Diagnostic, Sources, Span, did_you_mean_or};
+use super::document::Selection;
 use super::environment::{Environment, Host};
 use super::glob::{Letter, TextError};
 use super::tree::{Node, Value};
 use super::variables::{Unexpanded, expand};
+
+/// The key of an item that says what its list is not about.
+pub(super) const EXCEPT: &str = "except";
 
 /// Reads one document.
 pub(crate) struct Reader<'load> {
@@ -117,6 +121,49 @@ impl Reader<'_> {
             }
             _ => vec![node],
         }
+    }
+
+    /// The items of a list, or the node itself, apart from those that the list excepts.
+    pub fn selection<'tree>(&mut self, node: &'tree Node, what: &str) -> Selection<&'tree Node> {
+        let mut of = Vec::new();
+        let mut except = Vec::new();
+        let mut excepts = false;
+        for node in self.one_or_more(node, what) {
+            let Some(value) = self.exception(node) else {
+                of.push(node);
+                continue;
+            };
+            excepts = true;
+            let what = "`except` lists what the list is not about";
+            for node in self.one_or_more(value, what) {
+                if self.exception(node).is_some() {
+                    self.mistake(node.span, "an exception has no exceptions of its own");
+                } else {
+                    except.push(node);
+                }
+            }
+        }
+        Selection {
+            of: (!of.is_empty() || !excepts).then_some(of),
+            except,
+        }
+    }
+
+    /// What an item of a list excepts, if that is what it says.
+    fn exception<'tree>(&mut self, node: &'tree Node) -> Option<&'tree Node> {
+        let Value::Map(map) = &node.value else {
+            return None;
+        };
+        let is_except =
+            |(key, _): &&(Node, Node)| matches!(&key.value, Value::Scalar(key) if key == EXCEPT);
+        let (_, value) = map.iter().find(is_except)?;
+        if let Some((key, _)) = map.iter().find(|entry| !is_except(entry)) {
+            self.mistake(
+                key.span,
+                "`except` stands alone in its item: what it names is taken out of the whole list",
+            );
+        }
+        Some(value)
     }
 
     /// A word with its variables replaced.

@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use super::document::{Item, SocketKind, Via};
+use super::document::{Item, PathGlob, Selection, SocketKind, Via};
 use super::ruleset::{Ruleset, RulesetRule, period};
 use super::spell::{path, path_glob, word};
 use crate::events::text::{escaped, is_printable};
@@ -15,11 +15,11 @@ use crate::system::signals;
 /// can hold.
 pub fn resolved(ruleset: &Ruleset, of: &str) -> Result<String, String> {
     let mut names = Names::default();
-    let (mut groups, mut rules) = (String::new(), String::new());
+    let mut sections = Sections::default();
     for rule in &ruleset.rules {
         // Those that are built in come with every policy.
         if rule.info.source.is_some() {
-            write_rule(rule, &mut names, &mut groups, &mut rules)
+            write_rule(rule, &mut names, &mut sections)
                 .ok_or_else(|| format!("the rule `{}` names what is not UTF-8", rule.info.name))?;
         }
     }
@@ -28,7 +28,12 @@ pub fn resolved(ruleset: &Ruleset, of: &str) -> Result<String, String> {
         text.push_str("mode: audit\n");
     }
     text.push_str(&limits(ruleset.limits));
-    for (key, entries) in [("groups", groups), ("rules", rules)] {
+    let Sections {
+        groups,
+        paths,
+        rules,
+    } = sections;
+    for (key, entries) in [("groups", groups), ("paths", paths), ("rules", rules)] {
         if !entries.is_empty() {
             text.extend(["\n", key, ":\n", &entries]);
         }
@@ -36,13 +41,21 @@ pub fn resolved(ruleset: &Ruleset, of: &str) -> Result<String, String> {
     Ok(text)
 }
 
-/// Adds a rule, and the groups that it needs. `None` when it can't be written.
-fn write_rule(
-    rule: &RulesetRule,
-    names: &mut Names,
-    groups: &mut String,
-    rules: &mut String,
-) -> Option<()> {
+/// The entries of a document, by the key that they stand below.
+#[derive(Default)]
+struct Sections {
+    groups: String,
+    paths: String,
+    rules: String,
+}
+
+/// Adds a rule, and the groups and sets of paths that it needs. `None` when it can't be written.
+fn write_rule(rule: &RulesetRule, names: &mut Names, sections: &mut Sections) -> Option<()> {
+    let Sections {
+        groups,
+        paths,
+        rules,
+    } = sections;
     // Named one by one, so that a new key is not forgotten here.
     let RulesetRule {
         info,
@@ -77,23 +90,42 @@ fn write_rule(
         entry("facilities", &format!("[{}]", words.join(", ")));
     }
     for (key, items) in [("to", to), ("by", by)] {
-        if let Some(items) = items {
-            let group = names.group(&name, key);
-            let _ = writeln!(groups, "  {}:", scalar(&group));
-            for one in items {
-                let _ = writeln!(groups, "    - {}", item(one)?);
+        if let Some(selections) = items {
+            let ending = if key == "to" { "" } else { "-programs" };
+            let mut all = Vec::new();
+            for selection in selections {
+                let group = names.group(&name, ending);
+                let _ = writeln!(groups, "  {}:", scalar(&group));
+                for line in lines(selection, item)? {
+                    let _ = writeln!(groups, "    - {line}");
+                }
+                all.push(scalar(&group));
             }
-            entry(key, &scalar(&group));
+            match all.as_slice() {
+                [group] => entry(key, group),
+                _ => entry(key, &format!("[{}]", all.join(", "))),
+            }
         }
     }
-    if let Some(globs) = on {
-        let globs: Option<Vec<String>> = globs.iter().map(path_glob).collect();
-        let lines: Vec<String> = globs?.iter().map(|glob| quoted(glob)).collect();
-        entry("on", &list(&lines));
+    let glob = |glob: &PathGlob| Some(quoted(&path_glob(glob)?));
+    match on.as_deref() {
+        None => {}
+        Some([selection]) => entry("on", &list(&lines(selection, glob)?)),
+        Some(selections) => {
+            let mut all = Vec::new();
+            for selection in selections {
+                let set = scalar(&names.group(&name, "-files"));
+                let _ = writeln!(paths, "  {set}:");
+                for line in lines(selection, glob)? {
+                    let _ = writeln!(paths, "    - {line}");
+                }
+                all.push(set);
+            }
+            entry("on", &format!("[{}]", all.join(", ")));
+        }
     }
-    if let Some(all) = via {
-        let lines: Option<Vec<String>> = all.iter().map(socket).collect();
-        entry("via", &list(&lines?));
+    for selection in via.iter().flatten() {
+        entry("via", &list(&lines(selection, socket)?));
     }
     if let Some(limit) = at_most {
         let (count, per) = (limit.count, period(limit.seconds));
@@ -103,6 +135,17 @@ fn write_rule(
         entry("because", &quoted(because));
     }
     Some(())
+}
+
+/// The items of a selection, the last of them what it excepts.
+fn lines<T>(selection: &Selection<T>, one: impl Fn(&T) -> Option<String>) -> Option<Vec<String>> {
+    let of = selection.of.iter().flatten().map(&one);
+    let mut lines = of.collect::<Option<Vec<String>>>()?;
+    if !selection.except.is_empty() {
+        let except: Option<Vec<String>> = selection.except.iter().map(one).collect();
+        lines.push(format!("{{ except: [{}] }}", except?.join(", ")));
+    }
+    Some(lines)
 }
 
 fn item(item: &Item) -> Option<String> {
@@ -194,9 +237,8 @@ impl Names {
     }
 
     /// The name of a rule's group: the rule's, where it can be one.
-    fn group(&mut self, rule: &str, key: &str) -> String {
+    fn group(&mut self, rule: &str, ending: &str) -> String {
         let name = if is_plain(rule) { rule } else { "group" };
-        let ending = if key == "to" { "" } else { "-programs" };
         free(&mut self.groups, &format!("{name}{ending}"))
     }
 }

@@ -4,7 +4,7 @@ use guard_ebpf::operation::{Facility, Operation};
 use guard_ebpf::policy::Effect;
 
 use super::diagnostics::{Span, did_you_mean, did_you_mean_or, list};
-use super::document::{Named, On, Rule};
+use super::document::{Named, On, Rule, Selection};
 use super::parse::is_glob;
 use super::reader::{Entry, NoValue, Reader};
 use super::tree::{Node, Value};
@@ -104,7 +104,7 @@ impl Reader<'_> {
                 }
                 "to" => {
                     keys.to = Some(key_span);
-                    rule.to = Some(self.names(value, "`to` names groups of processes"));
+                    rule.to = Some(self.selected_names(value, "`to` names groups of processes"));
                 }
                 "on" => {
                     keys.on = Some(key_span);
@@ -114,7 +114,9 @@ impl Reader<'_> {
                     keys.via = Some(key_span);
                     rule.via = Some(self.via(value));
                 }
-                "by" => rule.by = Some(self.names(value, "`by` names groups of programs")),
+                "by" => {
+                    rule.by = Some(self.selected_names(value, "`by` names groups of programs"));
+                }
                 "at-most" => {
                     keys.at_most = Some(key_span);
                     rule.at_most = self.at_most(value);
@@ -298,27 +300,19 @@ impl Reader<'_> {
         facilities
     }
 
-    fn on(&mut self, node: &Node) -> Vec<On> {
+    fn on(&mut self, node: &Node) -> Selection<On> {
         let what = "`on` names sets of paths or globs";
-        let mut all = Vec::new();
-        for node in self.one_or_more(node, what) {
-            let Some(text) = self.word(node, what) else {
-                continue;
-            };
-            if is_glob(text) {
-                match self.path_glob(node, text) {
-                    Ok(glob) => all.push(On::Glob(glob)),
-                    Err(NoValue::Mistake) => {}
-                    Err(why) => all.push(On::Left(why)),
-                }
-            } else {
-                all.push(On::Set(Named {
-                    text: text.to_owned(),
-                    span: node.span,
-                }));
+        self.selection(node, what).filter_map(|node| {
+            let named = self.name_of(node, what)?;
+            if !is_glob(&named.text) {
+                return Some(On::Set(named));
             }
-        }
-        all
+            match self.path_glob(node, &named.text) {
+                Ok(glob) => Some(On::Glob(glob)),
+                Err(NoValue::Mistake) => None,
+                Err(why) => Some(On::Left(why)),
+            }
+        })
     }
 }
 

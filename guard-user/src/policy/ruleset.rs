@@ -7,7 +7,7 @@ use guard_ebpf::operation::{Facility, Operation};
 use guard_ebpf::policy::{Effect, Limit};
 
 use super::compiled::RuleInfo;
-use super::document::{Item, PathGlob, Via};
+use super::document::{Item, PathGlob, Selection, Via};
 use crate::session::limits::Limits;
 use crate::system::signals;
 
@@ -36,13 +36,13 @@ pub struct RulesetRule {
     /// Which facilities of the machine; every one where it does not say.
     pub facilities: Option<Vec<Facility>>,
     /// To which processes; every one where it does not say.
-    pub(crate) to: Option<Vec<Item>>,
+    pub(crate) to: Option<Vec<Selection<Item>>>,
     /// On which files; every one where it does not say.
-    pub(crate) on: Option<Vec<PathGlob>>,
+    pub(crate) on: Option<Vec<Selection<PathGlob>>>,
     /// Via which sockets; every one where it does not say.
-    pub(crate) via: Option<Vec<Via>>,
+    pub(crate) via: Option<Vec<Selection<Via>>>,
     /// By which programs; by every one where it does not say.
-    pub(crate) by: Option<Vec<Item>>,
+    pub(crate) by: Option<Vec<Selection<Item>>>,
     /// How often.
     pub at_most: Option<Limit>,
 }
@@ -60,30 +60,26 @@ impl RulesetRule {
 
     /// The processes that it is about, as the policy writes them. None means every process.
     #[must_use]
-    pub fn processes(&self) -> Option<Vec<&str>> {
-        let items = self.to.as_ref()?;
-        Some(items.iter().map(|item| item.written.as_str()).collect())
+    pub fn processes(&self) -> Option<Vec<String>> {
+        written(self.to.as_ref(), "every process", |item| &item.written)
     }
 
     /// The files that it is about, as the policy writes them. None means every file.
     #[must_use]
-    pub fn files(&self) -> Option<Vec<&str>> {
-        let globs = self.on.as_ref()?;
-        Some(globs.iter().map(|glob| glob.written.as_str()).collect())
+    pub fn files(&self) -> Option<Vec<String>> {
+        written(self.on.as_ref(), "every file", |glob| &glob.written)
     }
 
     /// The sockets that it is about, as the policy writes them. None means every socket.
     #[must_use]
-    pub fn sockets(&self) -> Option<Vec<&str>> {
-        let sockets = self.via.as_ref()?;
-        Some(sockets.iter().map(Via::written).collect())
+    pub fn sockets(&self) -> Option<Vec<String>> {
+        written(self.via.as_ref(), "every socket", Via::written)
     }
 
     /// The programs by which it is done, as the policy writes them. None means every program.
     #[must_use]
-    pub fn programs(&self) -> Option<Vec<&str>> {
-        let items = self.by.as_ref()?;
-        Some(items.iter().map(|item| item.written.as_str()).collect())
+    pub fn programs(&self) -> Option<Vec<String>> {
+        written(self.by.as_ref(), "every program", |item| &item.written)
     }
 
     /// Which signals and facilities it is about, where it says so.
@@ -150,11 +146,35 @@ pub fn period(seconds: u32) -> String {
     }
 }
 
+/// Selections as the policy writes them, each with what it excepts. `every` is what there is besides.
+fn written<T>(
+    selections: Option<&Vec<Selection<T>>>,
+    every: &str,
+    of: impl Fn(&T) -> &str,
+) -> Option<Vec<String>> {
+    let one = |selection: &Selection<T>| -> Vec<String> {
+        let except: Vec<&str> = selection.except.iter().map(&of).collect();
+        let except = if except.is_empty() {
+            String::new()
+        } else {
+            format!(" except {}", except.join("; "))
+        };
+        match &selection.of {
+            None => vec![format!("{every}{except}")],
+            Some(all) => all
+                .iter()
+                .map(|one| format!("{}{except}", of(one)))
+                .collect(),
+        }
+    };
+    Some(selections?.iter().flat_map(one).collect())
+}
+
 /// What a rule is about, a line for each, or one for all of a kind.
 fn lines(
     f: &mut fmt::Formatter<'_>,
     word: &str,
-    some: Option<Vec<&str>>,
+    some: Option<Vec<String>>,
     every: &str,
 ) -> fmt::Result {
     let Some(some) = some else {

@@ -12,7 +12,8 @@ use super::parse::{MODES, VERSION};
 use super::presets::PRESETS;
 use super::rules::EFFECTS;
 use super::shapes::{
-    Key, facility, glob, named, object, one_or_more, operation, or_nothing, signal, text, word,
+    Key, facility, glob, named, object, one_or_more, operation, or_nothing, selection, signal,
+    text, word,
 };
 use crate::system::families;
 
@@ -55,12 +56,12 @@ pub(crate) fn document() -> Vec<Key> {
         (
             "groups",
             "Names for processes. One item suffices; of an item every key must fit.",
-            named(&one_or_more(&item())),
+            named(&selection(&item())),
         ),
         (
             "paths",
             "Names for files: lists of globs.",
-            named(&one_or_more(&glob())),
+            named(&selection(&glob())),
         ),
         (
             "rules",
@@ -97,22 +98,22 @@ pub(crate) fn rule_keys() -> Vec<Key> {
         (
             "to",
             "Groups: the processes that it is about. Without it: every process.",
-            one_or_more(&word()),
+            selection(&word()),
         ),
         (
             "on",
             "Sets of paths, or globs: the files that it is about. Without it: every file.",
-            one_or_more(&word()),
+            selection(&word()),
         ),
         (
             "via",
             "Sockets that it is about. Without it: every socket.",
-            one_or_more(&socket()),
+            selection(&socket()),
         ),
         (
             "by",
             "Groups, by `exe` alone: the programs that do it. Without it: every program.",
-            one_or_more(&word()),
+            selection(&word()),
         ),
         (
             "at-most",

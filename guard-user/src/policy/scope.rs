@@ -3,14 +3,16 @@
 
 use std::collections::BTreeMap;
 
+use guard_ebpf::policy::Selector;
+
 use super::diagnostics::{Diagnostic, Sources, did_you_mean_or};
-use super::document::{Definition, Document, Item, Named, On, PathGlob, Rule};
+use super::document::{Definition, Document, Item, Named, On, PathGlob, Rule, Selection};
 
 /// The names that a document sees.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Scope {
-    groups: Names<Vec<Item>>,
-    paths: Names<Vec<PathGlob>>,
+    groups: Names<Selection<Item>>,
+    paths: Names<Selection<PathGlob>>,
 }
 
 /// A rule names what isn't there; the mistake has been noted.
@@ -73,57 +75,47 @@ impl Scope {
     /// The items of the groups that a rule names.
     pub fn items(
         &self,
-        names: Option<&[Named]>,
+        names: Option<&Selection<Named>>,
         sources: &Sources,
         mistakes: &mut Vec<Diagnostic>,
-    ) -> Result<Option<Vec<Item>>, Unknown> {
+    ) -> Result<Option<Vec<Selection<Item>>>, Unknown> {
         let Some(names) = names else {
             return Ok(None);
         };
-        let mut items = Vec::new();
-        let mut complete = true;
-        for name in names {
-            if let Some((meaning, _)) = self.groups.get(&name.text) {
-                items.extend(meaning.iter().cloned());
-            } else {
-                complete = false;
-                let message = unknown(
-                    &name.text,
-                    "group",
-                    &self.groups,
-                    "a set of paths",
-                    "on",
-                    &self.paths,
-                );
-                mistakes.push(sources.mistake(name.span, message));
-            }
-        }
-        if complete {
-            Ok(Some(items))
-        } else {
-            Err(Unknown)
-        }
+        gather(names, sources, mistakes, |name| {
+            Found::Named(name, self.group(name))
+        })
+        .map(Some)
+    }
+
+    fn group(&self, name: &Named) -> Result<&Selection<Item>, String> {
+        let known = self.groups.get(&name.text).map(|(meaning, _)| meaning);
+        let others = ("a set of paths", "on", &self.paths);
+        known.ok_or_else(|| unknown(&name.text, "group", &self.groups, others))
+    }
+
+    fn set(&self, name: &Named) -> Result<&Selection<PathGlob>, String> {
+        let known = self.paths.get(&name.text).map(|(meaning, _)| meaning);
+        let others = ("a group", "to", &self.groups);
+        known.ok_or_else(|| unknown(&name.text, "set of paths", &self.paths, others))
     }
 
     /// The items of the groups of programs that a rule names: of who acts, only the executable
     /// counts. A name is what a process calls itself, and its user and cgroup are the session's.
     pub fn programs(
         &self,
-        names: Option<&[Named]>,
+        names: Option<&Selection<Named>>,
         sources: &Sources,
         mistakes: &mut Vec<Diagnostic>,
-    ) -> Result<Option<Vec<Item>>, Unknown> {
-        for name in names.unwrap_or_default() {
-            let Some((items, _)) = self.groups.get(&name.text) else {
+    ) -> Result<Option<Vec<Selection<Item>>>, Unknown> {
+        for name in names.into_iter().flat_map(Selection::named) {
+            let Ok(group) = self.group(name) else {
                 continue;
             };
-            let other = |item: &&Item| {
-                item.exe.is_none()
-                    || item.name.is_some()
-                    || item.user.is_some()
-                    || item.cgroup.is_some()
-            };
-            if let Some(item) = items.iter().find(other) {
+            if let Some(item) = group
+                .named()
+                .find(|item| item.kinds() != [Selector::Executable])
+            {
                 let message = format!(
                     "`by` goes by executables alone, and the group `{}` has an item that asks for \
                      something else: `{}`",
@@ -142,39 +134,87 @@ impl Scope {
         rule: &Rule,
         sources: &Sources,
         mistakes: &mut Vec<Diagnostic>,
-    ) -> Result<Option<Vec<PathGlob>>, Unknown> {
-        let Some(all) = &rule.on else {
+    ) -> Result<Option<Vec<Selection<PathGlob>>>, Unknown> {
+        let Some(on) = &rule.on else {
             return Ok(None);
         };
-        let mut globs = Vec::new();
-        let mut complete = true;
-        for on in all {
-            match on {
-                On::Glob(glob) => globs.push(glob.clone()),
-                On::Left(_) => {}
-                On::Set(name) => {
-                    if let Some((meaning, _)) = self.paths.get(&name.text) {
-                        globs.extend(meaning.iter().cloned());
-                    } else {
-                        complete = false;
-                        let message = unknown(
-                            &name.text,
-                            "set of paths",
-                            &self.paths,
-                            "a group",
-                            "to",
-                            &self.groups,
-                        );
-                        mistakes.push(sources.mistake(name.span, message));
-                    }
-                }
+        gather(on, sources, mistakes, |on| match on {
+            On::Glob(glob) => Found::Itself(Some(glob)),
+            On::Left(_) => Found::Itself(None),
+            On::Set(name) => Found::Named(name, self.set(name)),
+        })
+        .map(Some)
+    }
+}
+
+/// What an entry of a list stands for.
+enum Found<'a, T> {
+    /// For itself, or for nothing in this session.
+    Itself(Option<&'a T>),
+    /// For what has the name, if anything has.
+    Named(&'a Named, Result<&'a Selection<T>, String>),
+}
+
+/// What a rule's list comes to: those with the same exceptions together.
+fn gather<'a, N, T: Clone + PartialEq + 'a>(
+    list: &'a Selection<N>,
+    sources: &Sources,
+    mistakes: &mut Vec<Diagnostic>,
+    find: impl Fn(&'a N) -> Found<'a, T>,
+) -> Result<Vec<Selection<T>>, Unknown> {
+    let before = mistakes.len();
+    let mut complain =
+        |name: &Named, message: String| mistakes.push(sources.mistake(name.span, message));
+    let mut except = Vec::new();
+    for one in &list.except {
+        match find(one) {
+            Found::Itself(one) => except.extend(one.cloned()),
+            Found::Named(name, Err(message)) => complain(name, message),
+            Found::Named(
+                _,
+                Ok(Selection {
+                    of: Some(all),
+                    except: inner,
+                }),
+            ) if inner.is_empty() => {
+                except.extend(all.iter().cloned());
             }
+            Found::Named(name, Ok(_)) => complain(
+                name,
+                format!(
+                    "`{}` has exceptions itself, and can't be one; name what it lists",
+                    name.text
+                ),
+            ),
         }
-        if complete {
-            Ok(Some(globs))
-        } else {
-            Err(Unknown)
+    }
+    let mut all: Vec<Selection<T>> = Vec::new();
+    if list.of.is_none() {
+        all.push(Selection {
+            of: None,
+            except: except.clone(),
+        });
+    }
+    for one in list.of.iter().flatten() {
+        let mut found = match find(one) {
+            Found::Itself(one) => one.cloned().into_iter().collect::<Vec<T>>().into(),
+            Found::Named(_, Ok(selection)) => selection.clone(),
+            Found::Named(name, Err(message)) => {
+                complain(name, message);
+                continue;
+            }
+        };
+        found.except.extend(except.iter().cloned());
+        let alike = all.iter_mut().find(|other| other.except == found.except);
+        match (alike.and_then(|other| other.of.as_mut()), &mut found.of) {
+            (Some(known), Some(more)) => known.append(more),
+            _ => all.push(found),
         }
+    }
+    if mistakes.len() == before {
+        Ok(all)
+    } else {
+        Err(Unknown)
     }
 }
 
@@ -239,9 +279,7 @@ fn unknown<T, U>(
     name: &str,
     what: &str,
     known: &Names<T>,
-    other_what: &str,
-    other_key: &str,
-    others: &Names<U>,
+    (other_what, other_key, others): (&str, &str, &Names<U>),
 ) -> String {
     if others.contains_key(name) {
         return format!("`{name}` is {other_what}; it is named with `{other_key}`");

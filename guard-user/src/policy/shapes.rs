@@ -4,6 +4,7 @@ use guard_ebpf::abi::MAX_SIGNAL;
 use guard_ebpf::operation::{Facility, Operation};
 use serde_json::{Value, json};
 
+use super::reader::EXCEPT;
 use crate::system::signals;
 
 /// A key: its name, what it means, what it takes.
@@ -45,6 +46,13 @@ pub(super) fn word() -> Value {
 /// A list of values, or one alone.
 pub(super) fn one_or_more(value: &Value) -> Value {
     json!({ "anyOf": [value, { "type": "array", "items": value, "minItems": 1 }] })
+}
+
+/// A list of values and of exceptions, or one of them alone.
+pub(super) fn selection(value: &Value) -> Value {
+    let exception = (EXCEPT, "What the list is not about.", one_or_more(value));
+    let exception = object(vec![exception], &[EXCEPT]);
+    one_or_more(&json!({ "anyOf": [value, exception] }))
 }
 
 /// A mapping from names that somebody chose.

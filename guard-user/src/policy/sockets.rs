@@ -1,7 +1,7 @@
 //! Sockets: what an item of `via` can say.
 
 use super::diagnostics::did_you_mean_or;
-use super::document::{SocketKind, SocketText, Via};
+use super::document::{Selection, SocketKind, SocketText, Via};
 use super::endpoints::{Digits, Prefix, endpoints, of_family, ports_between, prefix};
 use super::glob::parse_word;
 use super::parse::is_glob;
@@ -18,19 +18,17 @@ const WHAT: &str = "a socket is a path such as `/run/docker.sock`, a name such a
 
 impl Reader<'_> {
     /// The sockets of a rule. What is about the workspace drops out where there is none.
-    pub fn via(&mut self, node: &Node) -> Vec<Via> {
-        let mut all = Vec::new();
-        for node in self.one_or_more(node, "`via` lists sockets") {
-            match &node.value {
-                Value::Map(_) => all.extend(self.without_file(node).map(Via::Text)),
-                Value::Scalar(text) => all.extend(self.named_socket(node, text)),
+    pub fn via(&mut self, node: &Node) -> Selection<Via> {
+        self.selection(node, "`via` lists sockets")
+            .filter_map(|node| match &node.value {
+                Value::Map(_) => self.without_file(node).map(Via::Text),
+                Value::Scalar(text) => self.named_socket(node, text),
                 _ => {
                     let kind = node.kind();
                     self.mistake(node.span, format!("{WHAT}, not {kind}"));
+                    None
                 }
-            }
-        }
-        all
+            })
     }
 
     /// A Unix socket.

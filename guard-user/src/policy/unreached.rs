@@ -4,7 +4,7 @@
 use guard_ebpf::operation::Operation;
 use guard_ebpf::policy::Effect;
 
-use super::document::{PathGlob, SocketKind, Via};
+use super::document::{PathGlob, Selection, SocketKind, Via};
 use super::glob::{Part, any_name};
 use super::ruleset::{Ruleset, RulesetRule};
 
@@ -57,31 +57,31 @@ fn covers(first: &RulesetRule, second: &RulesetRule, operation: Operation) -> bo
         _ if operation.is_on_process() => first.to.is_none(),
         _ => first.on.is_none(),
     };
-    let selects = match operation {
-        Operation::Connect => holds(first.via.as_ref(), second.via.as_ref(), via),
+    let is_within = match operation {
+        Operation::Connect => selects(first.via.as_ref(), second.via.as_ref(), via),
         Operation::Machine => {
             holds(
                 first.facilities.as_ref(),
                 second.facilities.as_ref(),
                 PartialEq::eq,
-            ) && holds(first.on.as_ref(), second.on.as_ref(), glob)
+            ) && selects(first.on.as_ref(), second.on.as_ref(), glob)
         }
         Operation::Signal => {
             holds(
                 first.signals.as_ref(),
                 second.signals.as_ref(),
                 PartialEq::eq,
-            ) && holds(first.to.as_ref(), second.to.as_ref(), PartialEq::eq)
+            ) && selects(first.to.as_ref(), second.to.as_ref(), PartialEq::eq)
         }
         _ if operation.is_on_process() => {
-            holds(first.to.as_ref(), second.to.as_ref(), PartialEq::eq)
+            selects(first.to.as_ref(), second.to.as_ref(), PartialEq::eq)
         }
-        _ => holds(first.on.as_ref(), second.on.as_ref(), glob),
+        _ => selects(first.on.as_ref(), second.on.as_ref(), glob),
     };
-    selects
+    is_within
         && (is_about_all && first.by.is_none() || is_deny(first) || !is_deny(second))
         && first.operations.contains(&operation)
-        && holds(first.by.as_ref(), second.by.as_ref(), PartialEq::eq)
+        && selects(first.by.as_ref(), second.by.as_ref(), PartialEq::eq)
 }
 
 const fn is_deny(rule: &RulesetRule) -> bool {
@@ -101,6 +101,19 @@ fn holds<T>(
         second
             .iter()
             .all(|one| first.iter().any(|wide| within(wide, one)))
+    })
+}
+
+/// Whether each of the second's is within one of the first's, which excepts nothing that the second does
+/// not. None means all there is.
+fn selects<T: PartialEq>(
+    first: Option<&Vec<Selection<T>>>,
+    second: Option<&Vec<Selection<T>>>,
+    within: fn(&T, &T) -> bool,
+) -> bool {
+    holds(first, second, |wide, one| {
+        wide.except.iter().all(|but| one.except.contains(but))
+            && holds(wide.of.as_ref(), one.of.as_ref(), within)
     })
 }
 

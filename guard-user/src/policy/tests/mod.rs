@@ -4,6 +4,7 @@
 mod actors;
 mod cases;
 mod default;
+mod except;
 mod loading;
 mod mistakes;
 mod mounts;

@@ -18,6 +18,45 @@ struct PlainItem {
     cgroup: Option<String>,
 }
 
+/// A list with exceptions, as it is written.
+#[derive(Clone, Debug)]
+struct Plain<T> {
+    of: Vec<T>,
+    except: Vec<T>,
+}
+
+impl<T> Plain<T> {
+    fn yaml(&self, one: impl Fn(&T) -> String) -> String {
+        let mut items: Vec<_> = self.of.iter().map(&one).collect();
+        if !self.except.is_empty() {
+            let except: Vec<_> = self.except.iter().map(one).collect();
+            // Where it stands does not matter.
+            items.insert(0, format!("{{ except: [{}] }}", except.join(", ")));
+        }
+        format!("[{}]", items.join(", "))
+    }
+
+    fn holds(&self, fits: impl Fn(&T) -> bool) -> bool {
+        (self.of.is_empty() || self.of.iter().any(&fits)) && !self.except.iter().any(fits)
+    }
+}
+
+/// Lists of one to some, of exceptions alone, or of both.
+fn list<T: Clone + std::fmt::Debug>(
+    one: impl Strategy<Value = T> + Clone,
+    most: usize,
+) -> impl Strategy<Value = Plain<T>> {
+    let except = prop_oneof![
+        3 => Just(Vec::new()),
+        1 => prop::collection::vec(one.clone(), 1..3),
+    ];
+    (prop::collection::vec(one, 0..most), except)
+        .prop_map(|(of, except)| Plain { of, except })
+        .prop_filter("something stands there", |list| {
+            !list.of.is_empty() || !list.except.is_empty()
+        })
+}
+
 /// A rule, as it is written.
 #[derive(Clone, Debug)]
 struct PlainRule {
@@ -25,10 +64,10 @@ struct PlainRule {
     operations: Vec<Operation>,
     signals: Option<Vec<u32>>,
     facilities: Option<Vec<Facility>>,
-    to: Option<Vec<PlainItem>>,
-    on: Option<Vec<String>>,
-    via: Option<Vec<String>>,
-    by: Option<Vec<String>>,
+    to: Option<Plain<PlainItem>>,
+    on: Option<Plain<String>>,
+    via: Option<Plain<String>>,
+    by: Option<Plain<String>>,
     at_most: Option<u32>,
 }
 
@@ -78,22 +117,17 @@ impl PlainRule {
         }
         let mut definition = String::new();
         if let Some(items) = &self.to {
-            let items: Vec<_> = items.iter().map(PlainItem::yaml).collect();
-            definition = format!("  g{group}: [{}]\n", items.join(", "));
+            definition = format!("  g{group}: {}\n", items.yaml(PlainItem::yaml));
             rule.push(format!("    to: g{group}\n"));
         }
         for (key, globs) in [("on", &self.on), ("via", &self.via)] {
             let Some(globs) = globs else { continue };
-            let globs: Vec<_> = globs.iter().map(|glob| format!("'{glob}'")).collect();
-            rule.push(format!("    {key}: [{}]\n", globs.join(", ")));
+            let globs = globs.yaml(|glob| format!("'{glob}'"));
+            rule.push(format!("    {key}: {globs}\n"));
         }
         if let Some(globs) = &self.by {
-            let items: Vec<_> = globs
-                .iter()
-                .map(|glob| format!("{{ exe: '{glob}' }}"))
-                .collect();
-            let list = items.join(", ");
-            definition = format!("{definition}  p{group}: [{list}]\n");
+            let list = globs.yaml(|glob| format!("{{ exe: '{glob}' }}"));
+            definition = format!("{definition}  p{group}: {list}\n");
             rule.push(format!("    by: p{group}\n"));
         }
         if let Some(count) = self.at_most {
@@ -112,7 +146,7 @@ impl PlainRule {
 
     fn fits_actor(&self, executable: &[u8]) -> bool {
         let fits = |glob: &String| path_matches(&path(glob), executable);
-        self.by.as_ref().is_none_or(|globs| globs.iter().any(fits))
+        self.by.as_ref().is_none_or(|globs| globs.holds(fits))
     }
 
     fn fits_process(&self, operation: Operation, signal: u32, facts: &ProcessFacts) -> bool {
@@ -125,7 +159,7 @@ impl PlainRule {
             && self
                 .to
                 .as_ref()
-                .is_none_or(|items| items.iter().any(|item| item.fits(facts)))
+                .is_none_or(|items| items.holds(|item| item.fits(facts)))
     }
 
     fn fits_file(&self, operation: Operation, facts: &FileFacts) -> bool {
@@ -135,14 +169,18 @@ impl PlainRule {
         );
         self.operations.contains(&operation)
             && self.on.as_ref().is_none_or(|globs| {
-                globs.iter().any(|glob| {
-                    let glob = path(glob);
-                    path_matches(&glob, &facts.path)
-                        || self.verb == "deny"
-                            && facts.is_directory
-                            && guards_ancestors
-                            && is_on_the_way(&glob, &facts.path)
-                })
+                let holds = globs.holds(|glob| path_matches(&path(glob), &facts.path));
+                let leads_to = |globs: &[String]| {
+                    let mut globs = globs.iter().map(|glob| path(glob));
+                    facts.is_directory
+                        && guards_ancestors
+                        && globs.any(|glob| is_on_the_way(&glob, &facts.path))
+                };
+                if self.verb == "deny" {
+                    holds || leads_to(&globs.of)
+                } else {
+                    holds && !leads_to(&globs.except)
+                }
             })
     }
 
@@ -157,11 +195,10 @@ impl PlainRule {
 
     fn fits_socket(&self, facts: &FileFacts) -> bool {
         self.operations.contains(&Operation::Connect)
-            && self.via.as_ref().is_none_or(|globs| {
-                globs
-                    .iter()
-                    .any(|glob| path_matches(&path(glob), &facts.path))
-            })
+            && self
+                .via
+                .as_ref()
+                .is_none_or(|globs| globs.holds(|glob| path_matches(&path(glob), &facts.path)))
     }
 }
 
@@ -175,13 +212,13 @@ fn is_on_the_way(glob: &[crate::policy::glob::Part], directory: &[u8]) -> bool {
     (0..glob.len().min(fixed + 1)).any(|depth| path_matches(&glob[..depth], directory))
 }
 
-fn glob_text() -> impl Strategy<Value = String> {
+fn glob_text() -> impl Strategy<Value = String> + Clone {
     let name = prop_oneof![3 => "[ab]{1,2}", 1 => Just("*".to_owned()), 1 => Just("a*".to_owned()), 1 => Just("?".to_owned())];
     let part = prop_oneof![4 => name, 1 => Just("**".to_owned())];
     prop::collection::vec(part, 1..4).prop_map(|parts| format!("/{}", parts.join("/")))
 }
 
-fn item() -> impl Strategy<Value = PlainItem> {
+fn item() -> impl Strategy<Value = PlainItem> + Clone {
     let parts = (
         prop::option::of(glob_text()),
         prop::option::of("[ab]|a\\*|\\?"),
@@ -220,10 +257,10 @@ fn rule() -> impl Strategy<Value = PlainRule> {
         prop::sample::subsequence(Operation::EVERY.to_vec(), 1..=6),
         prop::option::of(prop::collection::vec(1_u32..5, 1..3)),
         prop::option::of(prop::sample::subsequence(facilities, 1..3)),
-        prop::option::of(prop::collection::vec(item(), 1..4)),
-        prop::option::of(prop::collection::vec(glob_text(), 1..3)),
-        prop::option::of(prop::collection::vec(glob_text(), 1..3)),
-        prop::option::weighted(0.3, prop::collection::vec(glob_text(), 1..3)),
+        prop::option::of(list(item(), 4)),
+        prop::option::of(list(glob_text(), 3)),
+        prop::option::of(list(glob_text(), 3)),
+        prop::option::weighted(0.3, list(glob_text(), 3)),
         prop::option::weighted(0.3, 1_u32..9),
     )
         .prop_map(
