@@ -80,7 +80,7 @@ fn rule(chance: &mut Chance) -> String {
             "/srv/explain/b",
             "[/srv/explain/**, { except: /srv/explain/a/** }]",
             "[/srv/**, { except: [\"**/2\", /srv/explain/b] }]",
-            "{ except: /srv/explain/[ab]/1 }",
+            "{ except: \"/srv/explain/[ab]/1\" }",
         ]);
         format!("  - {verb}: [{operations}]\n    on: {on}\n")
     };
