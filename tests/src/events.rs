@@ -156,6 +156,13 @@ fn tail_follows(_: &mut Context) -> anyhow::Result<()> {
             "{}",
             ran.out
         );
+        let ran = guard::guard(&["tail", "--no-follow", "--verdict", "audit", "--since", "1h"])?;
+        ensure!(!ran.out.contains("HUP"), "{}", ran.out);
+        // The log up to here, and what happens from here on, without a seam.
+        let all = Tail::start(&["--json", "--since", "1h", "--session", "seen"])?;
+        all.wait_for(|line| line.contains("\"HUP\""))?;
+        agent.refused("kill", &[&victim.pid, &SIGWINCH])?;
+        all.wait_for(|line| line.contains("\"WINCH\""))?;
         Ok(())
     });
     cases.finish()

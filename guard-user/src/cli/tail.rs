@@ -6,11 +6,12 @@ use serde_json::Value;
 
 use super::exit::{Exit, Failure};
 use super::output::{print, say, sentence};
+use crate::events::bursts::{Bursts, Shown};
 use crate::events::event::Event;
 use crate::events::filter::Filter;
 use crate::events::history::History;
-use crate::events::log::DIRECTORY;
-use crate::events::terminal::{Look, render};
+use crate::events::names::Named;
+use crate::events::terminal::{Look, render, render_more};
 use crate::events::time::Time;
 use crate::server::client::{self, Outcome, accepted, ask_on, unexpected};
 use crate::server::paths::Paths;
@@ -19,24 +20,51 @@ use crate::server::wire::Connection;
 use crate::session::name::Name;
 use guard_ebpf::operation::Operation;
 
+/// How long what was left out of a burst may wait for the next event, in milliseconds.
+const PATIENCE: u16 = 250;
+
 /// Show what sessions were refused, as it happens
 ///
-/// Follows until it is interrupted. With --since it begins with what the logs hold.
+/// Follows until it is interrupted. With --since it begins with what the logs hold. Each refusal is
+/// shown with its id, its rule and the reason; of many that are alike the first is, and how many
+/// there were.
 #[derive(Debug, clap::Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of the command line"
+)]
 pub struct Arguments {
     /// One JSON object a line (docs/events.md)
     #[arg(long)]
     json: bool,
+    /// Each event, also of those that are alike
+    #[arg(long, conflicts_with = "json")]
+    every: bool,
     /// Only this session
     #[arg(long)]
     session: Option<String>,
     // The help is made of the list of operations.
     #[allow(missing_docs)]
-    #[arg(long, value_name = "OP", value_delimiter = ',', help = operations())]
-    op: Vec<String>,
+    #[arg(long, alias = "op", value_name = "OPERATION", value_delimiter = ',', help = operations())]
+    operation: Vec<String>,
+    /// Only these verdicts: deny (refused), audit (recorded), allow
+    #[arg(long, value_delimiter = ',')]
+    verdict: Vec<String>,
+    /// Only what these rules decided; of facilities such as machine/time
+    #[arg(long, value_delimiter = ',')]
+    rule: Vec<String>,
+    /// Only what rules decided that name these groups or sets of paths
+    #[arg(long, value_delimiter = ',')]
+    group: Vec<String>,
     /// Begin in the past: 90s, 10m, 2h, 1d, HH:MM, a date, or a date and time
     #[arg(long, value_name = "TIME")]
     since: Option<String>,
+    /// Show what the logs hold up to then, and end
+    #[arg(long, value_name = "TIME", conflicts_with = "follow")]
+    until: Option<String>,
+    /// Go on with what happens then; that is how it is without --until, too
+    #[arg(long, conflicts_with = "no_follow")]
+    follow: bool,
     /// Show what the logs hold, and end
     #[arg(long)]
     no_follow: bool,
@@ -46,6 +74,7 @@ pub struct Arguments {
 #[derive(Debug, PartialEq)]
 pub struct Config {
     json: bool,
+    every: bool,
     filter: Filter,
     follow: bool,
 }
@@ -55,88 +84,122 @@ impl Arguments {
     pub fn validate(self) -> Result<Config, Failure> {
         let session = self.session.as_deref().map(Name::new).transpose();
         let session = session.map_err(|error| Failure::usage(error.to_string()))?;
-        let operations = self
-            .op
-            .iter()
-            .map(|word| operation(word))
-            .collect::<Result<_, _>>()?;
-        let since = self.since.as_deref().map(Time::parse_since).transpose();
+        let time = |option, text: Option<&str>| {
+            text.map(Time::parse_since)
+                .transpose()
+                .map_err(|error| Failure::usage(format!("{option}: {error}")))
+        };
+        let since = time("--since", self.since.as_deref())?;
+        let until = time("--until", self.until.as_deref())?;
+        if let (Some(since), Some(until)) = (since, until)
+            && until < since
+        {
+            return Err(Failure::usage(
+                "--until is before --since, so there is nothing to show. Change one of them.",
+            ));
+        }
         Ok(Config {
             json: self.json,
+            every: self.every,
             filter: Filter {
                 session: session.map(|name| name.to_string()),
-                operations,
-                verdicts: Vec::new(),
-                since: since.map_err(|error| Failure::usage(format!("--since: {error}")))?,
+                operations: named(&self.operation)?,
+                verdicts: named(&self.verdict)?,
+                rules: self.rule,
+                groups: self.group,
+                since,
+                until,
             },
-            follow: !self.no_follow,
+            follow: !self.no_follow && until.is_none(),
         })
     }
 }
 
 fn operations() -> String {
-    format!(
-        "Only these operations: {}",
-        Operation::EVERY.map(Operation::name).join(", ")
-    )
+    format!("Only these operations: {}", names::<Operation>())
 }
 
-fn operation(word: &str) -> Result<Operation, Failure> {
-    Operation::EVERY
-        .into_iter()
-        .find(|operation| operation.name() == word)
-        .ok_or_else(|| {
-            let names = Operation::EVERY.map(Operation::name).join(", ");
+/// All names of a kind, to be shown.
+fn names<T: Named>() -> String {
+    let names: Vec<_> = T::every().iter().map(|one| one.name()).collect();
+    names.join(", ")
+}
+
+/// What words stand for.
+fn named<T: Named>(words: &[String]) -> Result<Vec<T>, Failure> {
+    let one = |word: &String| {
+        T::named(word).ok_or_else(|| {
             Failure::usage(format!(
-                "There is no operation \"{}\". Those that there are: {names}.",
-                word.escape_debug()
+                "There is no {} \"{}\". Those that there are: {}.",
+                T::WHAT,
+                word.escape_debug(),
+                names::<T>()
             ))
         })
+    };
+    words.iter().map(one).collect()
 }
 
 /// Shows events, and knows which were shown.
-struct Screen {
+struct Screen<Out> {
     look: Look,
     json: bool,
-    /// The id of the last event that was shown. Ids sort in the order of events.
+    /// None where each event is shown.
+    bursts: Option<Bursts>,
+    /// No event up to this id is to be shown any more. Ids sort in the order of events.
     last: String,
+    /// Writes. Whether anybody still reads.
+    out: Out,
 }
 
 impl Config {
     /// Shows the past, then the present.
     pub fn run(self) -> Result<Exit, Failure> {
         super::require_root()?;
-        let paths = Paths::system();
+        self.show(&Paths::system(), print)
+    }
+
+    fn show(
+        &self,
+        paths: &Paths,
+        out: impl FnMut(&str) -> Result<bool, Failure>,
+    ) -> Result<Exit, Failure> {
         let mut screen = Screen {
             look: Look {
                 session: self.filter.session.is_none(),
                 ..Look::of_stdout()
             },
             json: self.json,
+            bursts: (!self.every && !self.json).then(Bursts::default),
             last: String::new(),
+            out,
         };
-        // First get in line, then look back, so that nothing falls in between.
-        let following = self
-            .follow
-            .then(|| client::converse(&paths, |connection| follow(connection, &self.filter)))
-            .transpose()?;
-        self.ensure_known(&paths)?;
-        let has_past = self.filter.since.is_some() || !self.follow;
-        if has_past && !self.past(&mut screen, Path::new(DIRECTORY))? {
-            return Ok(Exit::Success);
-        }
-        let Some(mut connection) = following else {
-            return Ok(Exit::Success);
+        // First get in line, then look back, so that nothing falls in between. Up to the id that
+        // the server says the past is shown, and the server sends all the rest.
+        let follow = || {
+            self.follow
+                .then(|| client::converse(paths, |connection| follow(connection, &self.filter)))
+                .transpose()
         };
+        let mut following = follow()?;
+        self.ensure_known(paths)?;
+        let mut has_past = self.filter.since.is_some() || following.is_none();
         loop {
+            let until = following.as_ref().map(|(_, after)| after.as_str());
+            if has_past && !self.past(&mut screen, &paths.log, until)? {
+                return Ok(Exit::Success);
+            }
+            let Some((mut connection, after)) = following else {
+                screen.tell(Bursts::finish)?;
+                return Ok(Exit::Success);
+            };
+            screen.last = screen.last.max(after);
             if !screen.stream(&mut connection)? {
                 return Ok(Exit::Success);
             }
             // That server has left or died. What happened since then is in the logs.
-            connection = client::converse(&paths, |connection| follow(connection, &self.filter))?;
-            if !screen.last.is_empty() && !self.past(&mut screen, Path::new(DIRECTORY))? {
-                return Ok(Exit::Success);
-            }
+            following = follow()?;
+            has_past = true;
         }
     }
 
@@ -146,7 +209,7 @@ impl Config {
         let Some(session) = &self.filter.session else {
             return Ok(());
         };
-        let logs = History::open(Path::new(DIRECTORY), Some(session), None);
+        let logs = History::open(&paths.log, Some(session), None);
         // What can't be read is told of where it is read.
         if !logs.is_ok_and(|logs| logs.is_empty()) || lives(paths, session)? {
             return Ok(());
@@ -161,8 +224,13 @@ impl Config {
         ))))
     }
 
-    /// Shows what the logs hold and has not been shown. Whether anybody still reads.
-    fn past(&self, screen: &mut Screen, directory: &Path) -> Result<bool, Failure> {
+    /// Shows what the logs hold and has not been shown, up to an id. Whether anybody still reads.
+    fn past<Out: FnMut(&str) -> Result<bool, Failure>>(
+        &self,
+        screen: &mut Screen<Out>,
+        directory: &Path,
+        until: Option<&str>,
+    ) -> Result<bool, Failure> {
         let session = self.filter.session.as_deref();
         let cannot = |error: std::io::Error| {
             Failure::guard(format!(
@@ -173,7 +241,8 @@ impl Config {
         let mut history = History::open(directory, session, self.filter.since).map_err(cannot)?;
         let after = screen.last.clone();
         for event in history.by_ref() {
-            if event.id > after && self.filter.wants(&event) && !screen.show(&event)? {
+            let is_due = event.id > after && until.is_none_or(|until| *event.id <= *until);
+            if is_due && self.filter.wants(&event) && !screen.show(event)? {
                 return Ok(false);
             }
         }
@@ -205,32 +274,39 @@ fn lives(paths: &Paths, session: &str) -> Result<bool, Failure> {
     }
 }
 
-fn follow(mut connection: Connection, filter: &Filter) -> Result<Connection, Outcome> {
+/// A connection that events come on, and the id up to which they are in the logs.
+fn follow(mut connection: Connection, filter: &Filter) -> Result<(Connection, String), Outcome> {
     let filter = Filter {
         since: None,
         ..filter.clone()
     };
     connection.send(&Request::Follow(filter), None)?;
     match accepted(connection.receive()?)? {
-        Response::Following => Ok(connection),
+        Response::Following { after } => Ok((connection, after)),
         response => Err(unexpected(&response).into()),
     }
 }
 
-impl Screen {
+impl<Out: FnMut(&str) -> Result<bool, Failure>> Screen<Out> {
     /// Shows what a server sends until it hangs up. Whether anybody still reads.
     fn stream(&mut self, connection: &mut Connection) -> Result<bool, Failure> {
         loop {
-            let response = match connection.receive().map_err(Outcome::from) {
-                Ok(response) => response,
+            let is_waiting = self.bursts.as_ref().is_some_and(Bursts::is_waiting);
+            let patience = is_waiting.then_some(PATIENCE);
+            let response = match connection.receive_within(patience).map_err(Outcome::from) {
+                Ok(Some(response)) => response,
+                Ok(None) => {
+                    if !self.tell(|bursts| bursts.due(Time::now()))? {
+                        return Ok(false);
+                    }
+                    continue;
+                }
                 Err(Outcome::Again) => return Ok(true),
                 Err(Outcome::Failed(failure)) => return Err(failure),
             };
             match response {
                 Response::Event(event) => {
-                    let event = read(event)?;
-                    // Those that the past has shown already come once more.
-                    if event.id > self.last && !self.show(&event)? {
+                    if !self.show(read(event)?)? {
                         return Ok(false);
                     }
                 }
@@ -243,13 +319,30 @@ impl Screen {
         }
     }
 
-    fn show(&mut self, event: &Event) -> Result<bool, Failure> {
+    /// Shows an event. Whether anybody still reads.
+    fn show(&mut self, event: Event) -> Result<bool, Failure> {
         self.last.clone_from(&event.id);
         if self.json {
-            print(&(event.to_line() + "\n"))
-        } else {
-            print(&render(event, self.look))
+            return (self.out)(&(event.to_line() + "\n"));
         }
+        if self.bursts.is_none() {
+            return (self.out)(&render(&event, self.look));
+        }
+        self.tell(|bursts| bursts.push(event))
+    }
+
+    /// Shows what bursts have to tell. Whether anybody still reads.
+    fn tell(&mut self, told: impl FnOnce(&mut Bursts) -> Vec<Shown>) -> Result<bool, Failure> {
+        for shown in self.bursts.as_mut().map(told).unwrap_or_default() {
+            let text = match shown {
+                Shown::Event(event) => render(&event, self.look),
+                Shown::More(more) => render_more(&more, self.look),
+            };
+            if !(self.out)(&text)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 }
 
@@ -260,3 +353,7 @@ fn read(event: Value) -> Result<Event, Failure> {
         ))
     })
 }
+
+#[cfg(test)]
+#[path = "tail_tests.rs"]
+mod tests;

@@ -111,8 +111,20 @@ fn what_cannot_be_right_is_refused_before_anything_is_done() {
         message.contains("signal, trace, inspect, delete"),
         "{message}"
     );
-    let message = refused(&["tail", "--since", "whenever"]);
-    assert!(message.contains("--since"), "{message}");
+    for option in ["--since", "--until"] {
+        let message = refused(&["tail", option, "whenever"]);
+        assert!(message.contains(option), "{message}");
+    }
+    let message = refused(&["tail", "--verdict", "deny,refuse"]);
+    assert!(message.contains("no verdict \"refuse\""), "{message}");
+    let message = refused(&["tail", "--since", "1h", "--until", "2h"]);
+    assert!(message.contains("--until is before --since"), "{message}");
+    for words in [
+        ["tail", "--follow", "--no-follow"],
+        ["tail", "--follow", "--until=1h"],
+    ] {
+        assert!(parse(&words).is_err(), "{words:?} was taken");
+    }
 }
 
 #[test]

@@ -66,6 +66,9 @@ pub struct Judged {
     /// Where the rule stands: `file:line`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub source: Option<String>,
+    /// The groups and sets of paths that the rule names.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub groups: Vec<String>,
     /// Who did it.
     pub actor: Process,
     /// To what; of a folded event, the first one.

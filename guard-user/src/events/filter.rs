@@ -18,14 +18,20 @@ pub struct Filter {
     /// Only these verdicts; all when empty.
     #[serde(with = "names::list")]
     pub verdicts: Vec<Verdict>,
+    /// Only what these rules decided, by name; all when empty.
+    pub rules: Vec<String>,
+    /// Only what rules decided that are about one of these groups or sets of paths; all when empty.
+    pub groups: Vec<String>,
     /// Only what happened at this time or later.
     pub since: Option<Time>,
+    /// Only what began at this time or before.
+    pub until: Option<Time>,
 }
 
 impl Filter {
     /// Whether a follower wants an event.
     ///
-    /// Whoever asks for operations or verdicts wants no news of policies and sessions, but
+    /// Whoever asks for operations, verdicts, rules or groups wants no news of policies and sessions, but
     /// has to know when an answer is incomplete: losses that may concern them and errors
     /// come through.
     #[must_use]
@@ -38,11 +44,19 @@ impl Filter {
         if self.since.is_some_and(|since| event.latest() < since) {
             return false;
         }
-        let wants_all = self.operations.is_empty() && self.verdicts.is_empty();
+        if self.until.is_some_and(|until| event.time > until) {
+            return false;
+        }
+        let wants_all = self.operations.is_empty()
+            && self.verdicts.is_empty()
+            && self.rules.is_empty()
+            && self.groups.is_empty();
         match &event.body {
             Body::Verdict(judged) => {
                 self.wants_operation(judged.operation)
                     && (self.verdicts.is_empty() || self.verdicts.contains(&judged.verdict))
+                    && is_among(&self.rules, judged.rule.iter())
+                    && is_among(&self.groups, judged.groups.iter())
             }
             Body::Lost(loss) => loss
                 .operation
@@ -55,6 +69,11 @@ impl Filter {
     fn wants_operation(&self, operation: Operation) -> bool {
         self.operations.is_empty() || self.operations.contains(&operation)
     }
+}
+
+/// Whether one of the names is wanted; each is where none is.
+fn is_among<'names>(wanted: &[String], mut names: impl Iterator<Item = &'names String>) -> bool {
+    wanted.is_empty() || names.any(|name| wanted.contains(name))
 }
 
 #[cfg(test)]
@@ -111,18 +130,53 @@ mod tests {
     }
 
     #[test]
+    fn rules_and_groups_are_found_by_their_names() {
+        let filter = |rules: &[&str], groups: &[&str]| {
+            wanted(&Filter {
+                rules: rules.iter().map(|&name| name.to_owned()).collect(),
+                groups: groups.iter().map(|&name| name.to_owned()).collect(),
+                ..Filter::default()
+            })
+        };
+        assert_eq!(
+            filter(&["photos", "machine/time"], &[]),
+            ["delete", "machine", "lost-records", "lost-log"]
+        );
+        assert_eq!(
+            filter(&[], &["pictures"]),
+            ["delete", "lost-records", "lost-log"]
+        );
+        assert_eq!(
+            filter(&["machine/time"], &["pictures"]),
+            ["lost-records", "lost-log"]
+        );
+    }
+
+    #[test]
+    fn what_began_after_the_end_does_not_count() {
+        let filter = Filter {
+            until: Some(Time::parse("2026-11-22T14:03:12.600Z").expect("a time")),
+            ..Filter::default()
+        };
+        assert_eq!(wanted(&filter), ["signal", "started"]);
+    }
+
+    #[test]
     fn a_filter_crosses_the_socket() {
         let filter = Filter {
             session: Some("work".into()),
             operations: vec![Operation::Delete],
             verdicts: vec![Verdict::Audit],
+            rules: vec!["photos".into()],
+            groups: Vec::new(),
             since: Some(Time::parse("2026-11-22T14:03:12Z").expect("a time")),
+            until: None,
         };
         let json = serde_json::to_string(&filter).expect("JSON");
         assert_eq!(
             json,
             "{\"session\":\"work\",\"operations\":[\"delete\"],\"verdicts\":[\"audit\"],\
-             \"since\":\"2026-11-22T14:03:12.000Z\"}"
+             \"rules\":[\"photos\"],\"groups\":[],\"since\":\"2026-11-22T14:03:12.000Z\",\"until\":null}"
         );
         assert_eq!(serde_json::from_str::<Filter>(&json).expect("back"), filter);
         let wrong = json.replace("delete", "destroy");

@@ -22,4 +22,34 @@ impl Ids {
             .map(|place| char::from(Self::DIGITS[(self.0 >> (5 * place)) as usize % 32]))
             .collect()
     }
+
+    /// Goes on after an id, if it is one.
+    pub fn resume(&mut self, id: &str) {
+        let digit = |byte| Self::DIGITS.iter().position(|&digit| digit == byte);
+        let number = id.bytes().try_fold(0_u64, |number, byte| {
+            Some(number.checked_mul(32)? + digit(byte)? as u64)
+        });
+        // What could not be counted on from is none that was counted to.
+        if let Some(number) = number.filter(|_| id.len() == Self::LENGTH as usize) {
+            self.0 = self.0.max(number);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_go_on_after_those_of_another_server_although_the_clock_was_set_back() {
+        let time = |text| Time::parse(text).expect("a time");
+        let before = Ids::default().next(time("2026-11-22T14:03:12.345Z"));
+        assert_eq!(before, "0t6bdhjs0");
+        let mut ids = Ids::default();
+        for id in ["", "x", "!!!!!!!!!", "zzzzzzzzzzzzzzzz", &before] {
+            ids.resume(id);
+        }
+        let next = ids.next(time("2026-11-01T00:00:00Z"));
+        assert_eq!(next, "0t6bdhjs1");
+    }
 }

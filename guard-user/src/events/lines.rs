@@ -1,7 +1,7 @@
 //! Lines for a terminal in the making: in its width, broken between words.
 
 use super::terminal::{Look, MARGIN, PLAIN};
-use super::text::{shortened, width};
+use super::text::{head, shortened, width};
 use anstyle::Style;
 use std::fmt::Write;
 
@@ -23,9 +23,14 @@ impl Lines {
         }
     }
 
+    /// How they are to look.
+    pub const fn look(&self) -> Look {
+        self.look
+    }
+
     /// How many columns are left.
-    pub fn room(&self) -> Option<usize> {
-        self.look.width.map(|width| width.saturating_sub(self.used))
+    pub const fn room(&self) -> usize {
+        self.look.width.saturating_sub(self.used)
     }
 
     /// Adds escaped text.
@@ -38,33 +43,58 @@ impl Lines {
         }
     }
 
-    /// Adds escaped text, as much as there is room for.
+    /// Adds escaped text, as much as there is room for, where names don't stay whole.
     pub fn put_shortened(&mut self, style: Style, text: &str) {
-        match self.room() {
-            Some(room) => self.put(style, &shortened(text, room)),
-            None => self.put(style, text),
+        if self.look.whole {
+            self.put(style, text);
+        } else {
+            self.put(style, &shortened(text, self.room()));
         }
     }
 
-    /// Adds escaped text, broken between words.
+    /// Adds escaped text, broken between words, and within those that are wider than a line.
     pub fn put_wrapped(&mut self, style: Style, text: &str) {
+        // What goes on the line at once, so that its style is written once.
+        let mut piece = String::new();
+        let room = |lines: &Self, piece: &str| lines.room().saturating_sub(width(piece));
         for (at, word) in text.split(' ').enumerate() {
             let space = usize::from(at > 0);
-            let fits = self.room().is_none_or(|room| space + width(word) <= room);
-            if !fits && self.used > MARGIN {
+            let fits = space + width(word) <= room(self, &piece);
+            if !fits && self.used + width(&piece) > MARGIN {
+                self.put(style, &std::mem::take(&mut piece));
                 self.next_line();
             } else if space > 0 {
-                self.put(style, " ");
+                piece.push(' ');
             }
-            self.put(style, word);
+            let mut rest = word;
+            while width(rest) > room(self, &piece) {
+                let fits = head(rest, room(self, &piece));
+                if fits.is_empty() {
+                    break;
+                }
+                piece.push_str(fits);
+                self.put(style, &std::mem::take(&mut piece));
+                self.next_line();
+                rest = &rest[fits.len()..];
+            }
+            piece.push_str(rest);
+        }
+        if !piece.is_empty() {
+            self.put(style, &piece);
         }
     }
 
     /// Begins another.
     pub fn next_line(&mut self) {
+        self.next_line_with(PLAIN, "");
+    }
+
+    /// Begins another with something in its margin.
+    pub fn next_line_with(&mut self, style: Style, margin: &str) {
         self.text.push('\n');
         self.used = 0;
-        self.put(PLAIN, &" ".repeat(MARGIN));
+        self.put(style, margin);
+        self.put(PLAIN, &" ".repeat(MARGIN.saturating_sub(width(margin))));
     }
 
     /// All of them.

@@ -5,7 +5,7 @@
 //!                                    │ resolve: names        │       └→ history (--since)
 //!                                    │ fold: bursts          ├→ filter ─→ who follows
 //!                                    └ reasons: words        └→ summary
-//!                                                  event ─→ json, or terminal (escaped)
+//!                                                  event ─→ json, or bursts ─→ terminal (escaped)
 //! ```
 //!
 //! The server drives it: it hands each record to [`pipeline::Pipeline::push`], asks
@@ -15,6 +15,7 @@
 //! event loop, and nothing here has a say in a verdict.
 
 pub mod bounded;
+pub mod bursts;
 mod decode;
 pub mod event;
 pub mod filter;
@@ -37,6 +38,6 @@ pub mod time;
 pub mod users;
 
 #[cfg(test)]
-mod samples;
+pub(crate) mod samples;
 #[cfg(test)]
 pub(crate) mod testing;

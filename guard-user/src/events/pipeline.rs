@@ -271,6 +271,17 @@ impl<H: Host> Pipeline<H> {
         self.make(session.map(str::to_owned), time, body);
     }
 
+    /// An id between those of the events that have been polled for and all others.
+    pub fn mark(&mut self) -> String {
+        self.ids.next(Time::now())
+    }
+
+    /// Takes note of an id that a server before this one gave: those of this one are greater, even
+    /// if the clock was set back between them.
+    pub fn resume(&mut self, id: &str) {
+        self.ids.resume(id);
+    }
+
     /// The events that are ready by now, in their order.
     pub fn poll(&mut self, now: Instant) -> Vec<Event> {
         for closed in self.folder.close_due(now) {
@@ -364,6 +375,7 @@ fn judged(what: &What, actor: Process, target: Target, names: &impl Names) -> Ju
         source: info
             .and_then(|info| info.source.as_ref())
             .map(|(file, line)| format!("{file}:{line}")),
+        groups: info.map_or_else(Vec::new, |info| info.groups.clone()),
         actor,
         target,
         signal: (what.signal != 0).then(|| signals::name(what.signal.into())),

@@ -25,6 +25,7 @@ fn names() -> Known {
     Known(RuleInfo {
         name: "photos".into(),
         because: Some("photos exist once".into()),
+        groups: Vec::new(),
         limit: None,
         source: Some(("/etc/guard/home.yaml".into(), 14)),
     })

@@ -1,8 +1,10 @@
-//! Events for people: one or two lines each, in the width of their terminal.
+//! Events for people: a few lines each, in the width of their terminal. Of a verdict they are its
+//! receipt: who did what to what, under which id, why it was refused, and what to do instead.
 //!
 //! Everything that a guarded program can choose (command names, paths, arguments) is
 //! escaped here, once, at the edge.
 
+use super::bursts::More;
 use super::event::{
     Body, Event, File, How, Judged, Level, Loss, Lost, Machine, Notice, PolicyChange, PolicyEdit,
     Process, SessionChange, SessionStep, Socket, Target,
@@ -17,8 +19,10 @@ use std::fmt::Write;
 /// How events are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Look {
-    /// In how many columns; none where lines may be as long as they like.
-    pub width: Option<usize>,
+    /// In how many columns.
+    pub width: usize,
+    /// Whether paths and commands that don't fit stay whole, and reach beyond the columns.
+    pub whole: bool,
     /// Whether in colours.
     pub colour: bool,
     /// Whether each event names its session.
@@ -27,22 +31,27 @@ pub struct Look {
 
 impl Look {
     /// What standard output is made for: as wide as the terminal, coloured on one that wants
-    /// it (`NO_COLOR`, `CLICOLOR_FORCE`, `TERM`); elsewhere plain and unbroken.
+    /// it (`NO_COLOR`, `CLICOLOR_FORCE`, `TERM`); elsewhere plain, in [`COLUMNS`], with whole names
+    /// to be found by other programs.
     #[must_use]
     pub fn of_stdout() -> Self {
         let stdout = std::io::stdout();
         let choice = anstream::AutoStream::choice(&stdout);
+        let size = terminal_size::terminal_size_of(&stdout);
         Self {
-            width: terminal_size::terminal_size_of(&stdout)
-                .map(|(terminal_size::Width(columns), _)| columns.into()),
+            width: size.map_or(COLUMNS, |(terminal_size::Width(columns), _)| columns.into()),
+            whole: size.is_none(),
             colour: !matches!(choice, anstream::ColorChoice::Never),
             session: true,
         }
     }
 }
 
-/// The clock, and what the second line begins with.
-pub(super) const MARGIN: usize = 9;
+/// How many columns there are where nobody says.
+pub const COLUMNS: usize = 80;
+
+/// The clock on the first line; on the others the id or nothing.
+pub(super) const MARGIN: usize = 10;
 
 /// The room for names that are kept short so that the target has its own.
 const SESSION_ROOM: usize = 12;
@@ -65,16 +74,9 @@ pub fn render(event: &Event, look: Look) -> String {
 
 /// The same with the clock given.
 pub(super) fn render_at(event: &Event, clock: &str, look: Look) -> String {
-    let mut lines = Lines::new(look);
-    lines.put(DIM, clock);
-    lines.put(PLAIN, " ");
-    if let (true, Some(session)) = (look.session, &event.session) {
-        let session = shortened(&escaped(session.as_bytes()), SESSION_ROOM);
-        lines.put(PLAIN, &session);
-        lines.put(PLAIN, "  ");
-    }
+    let mut lines = begin(event, clock, look);
     match &event.body {
-        Body::Verdict(judged) => verdict(&mut lines, judged),
+        Body::Verdict(judged) => verdict(&mut lines, &event.id, judged),
         Body::Policy(edit) => policy(&mut lines, edit),
         Body::Session(change) => session(&mut lines, change),
         Body::Lost(loss) => lost(&mut lines, loss),
@@ -83,7 +85,62 @@ pub(super) fn render_at(event: &Event, clock: &str, look: Look) -> String {
     lines.finish()
 }
 
-fn verdict(lines: &mut Lines, judged: &Judged) {
+/// What was left out of a burst, as lines.
+#[must_use]
+pub fn render_more(more: &More, look: Look) -> String {
+    let clock = more.last.latest().clock();
+    render_more_at(more, &clock, &more.since.clock(), look)
+}
+
+fn render_more_at(more: &More, clock: &str, since: &str, look: Look) -> String {
+    let mut lines = begin(&more.last, clock, look);
+    if let Body::Verdict(judged) = &more.last.body {
+        operation(&mut lines, judged);
+        let comm = comm(&judged.actor);
+        let told = format!("{} more by {comm} since {since}, the last", more.count);
+        lines.put_wrapped(PLAIN, &told);
+        to_what(&mut lines, judged, "");
+        lines.next_line_with(DIM, &id(&more.last.id));
+        lines.put_wrapped(DIM, &cause(judged));
+    }
+    lines.finish()
+}
+
+/// Lines that begin with the clock and the session.
+fn begin(event: &Event, clock: &str, look: Look) -> Lines {
+    let mut lines = Lines::new(look);
+    lines.put(DIM, &format!("{clock:MARGIN$}"));
+    if let (true, Some(session)) = (look.session, &event.session) {
+        let session = shortened(&escaped(session.as_bytes()), SESSION_ROOM);
+        lines.put(PLAIN, &session);
+        lines.put(PLAIN, "  ");
+    }
+    lines
+}
+
+/// The id, as there is room for it in the margin.
+fn id(id: &str) -> String {
+    shortened(&escaped(id.as_bytes()), MARGIN - 1)
+}
+
+fn verdict(lines: &mut Lines, id: &str, judged: &Judged) {
+    operation(lines, judged);
+    lines.put(PLAIN, &process(&judged.actor));
+    to_what(lines, judged, &more(judged));
+    lines.next_line_with(DIM, &self::id(id));
+    let because = match &judged.because {
+        Some(because) => format!("{}: {}", cause(judged), escaped(because.as_bytes())),
+        None => cause(judged),
+    };
+    lines.put_wrapped(DIM, &because);
+    if let Some(instead) = &judged.instead {
+        lines.next_line();
+        lines.put_wrapped(DIM, &format!("instead: {}", escaped(instead.as_bytes())));
+    }
+}
+
+/// What was done and what became of it.
+fn operation(lines: &mut Lines, judged: &Judged) {
     let style = match judged.verdict {
         Verdict::Deny => DENY,
         Verdict::Audit => AUDIT,
@@ -99,24 +156,14 @@ fn verdict(lines: &mut Lines, judged: &Judged) {
     }
     lines.put(PLAIN, manner(&judged.target));
     lines.put(PLAIN, "  ");
-    lines.put(PLAIN, &process(&judged.actor));
-    to_what(lines, judged);
-    lines.next_line();
-    let why = match (&judged.rule, &judged.because) {
-        (Some(name), Some(because)) if judged.reason == Reason::Default => {
-            format!("{name}: {because}")
-        }
-        (Some(rule), Some(because)) => format!("rule {rule}: {because}"),
-        (Some(rule), None) => format!("rule {rule}"),
-        (None, Some(because)) => format!("{}: {because}", judged.reason.name()),
-        (None, None) => judged.reason.name().to_owned(),
-    };
-    let why = escaped(why.as_bytes());
-    if judged.rule.is_some() && judged.reason == Reason::Default {
-        // Of facilities, which few people know by heart, all is said.
-        lines.put_wrapped(DIM, &why);
-    } else {
-        lines.put_shortened(DIM, &why);
+}
+
+/// By which rule, or for which built-in reason; escaped.
+pub(super) fn cause(judged: &Judged) -> String {
+    match &judged.rule {
+        Some(name) if judged.reason == Reason::Default => escaped(name.as_bytes()),
+        Some(rule) => format!("rule {}", escaped(rule.as_bytes())),
+        None => judged.reason.name().to_owned(),
     }
 }
 
@@ -134,18 +181,21 @@ const fn manner(target: &Target) -> &'static str {
 }
 
 /// What it was done to, and how much there is beside that.
-fn to_what(lines: &mut Lines, judged: &Judged) {
-    let more = more(judged);
+fn to_what(lines: &mut Lines, judged: &Judged, more: &str) {
     let room = |lines: &Lines| {
-        let taken = width(" → ") + width(&more);
-        lines.room().map(|room| room.saturating_sub(taken))
+        let taken = width(" → ") + width(more);
+        lines.room().saturating_sub(taken)
     };
+    let whole = lines.look().whole;
+    let target = |judged, room| target(judged, room, whole);
     let shown = target(judged, room(lines));
     if shown.is_empty() {
-        lines.put(PLAIN, &more);
+        lines.put(PLAIN, more);
         return;
     }
-    let shown = if room(lines).is_some_and(|room| room < TARGET_ROOM.min(width(&shown))) {
+    // A name that stays whole may have more room on a line of its own.
+    let least = if whole { usize::MAX } else { TARGET_ROOM };
+    let shown = if room(lines) < least.min(width(&shown)) {
         lines.next_line();
         target(judged, room(lines))
     } else {
@@ -154,24 +204,36 @@ fn to_what(lines: &mut Lines, judged: &Judged) {
     };
     lines.put(PLAIN, "→ ");
     lines.put(PLAIN, &shown);
-    lines.put(PLAIN, &more);
+    lines.put(PLAIN, more);
 }
 
 /// `comm[pid]`
 fn process(process: &Process) -> String {
+    format!("{}[{}]", comm(process), process.pid)
+}
+
+/// The command name.
+fn comm(process: &Process) -> String {
     let comm = escaped(&bytes("comm", &process.comm, &process.raw));
-    format!("{}[{}]", shortened(&comm, COMM_ROOM), process.pid)
+    shortened(&comm, COMM_ROOM)
 }
 
 /// The target in so many columns, or as few as it makes sense in.
-fn target(judged: &Judged, room: Option<usize>) -> String {
+fn target(judged: &Judged, room: usize, whole: bool) -> String {
+    let within = |name: &str| {
+        if whole {
+            name.to_owned()
+        } else {
+            shortened_path(name, room.max(TARGET_ROOM))
+        }
+    };
     match &judged.target {
         Target::Process(it) => {
             let shown = process(it);
             // Whose it is, where that is somebody else and there is room to say so.
             let user = it.user.clone().unwrap_or_else(|| it.uid.to_string());
             let owned = format!("{shown} of {}", escaped(user.as_bytes()));
-            let fits = room.is_none_or(|room| width(&owned) <= room);
+            let fits = width(&owned) <= room;
             if it.uid != judged.actor.uid && fits {
                 owned
             } else {
@@ -183,18 +245,10 @@ fn target(judged: &Judged, room: Option<usize>) -> String {
             if file.directory && !path.ends_with('/') {
                 path.push('/');
             }
-            within(&path, room)
+            within(&path)
         }
-        Target::Socket(it) => within(&socket(it), room),
+        Target::Socket(it) => within(&socket(it)),
         Target::Machine(it) => machine(it),
-    }
-}
-
-/// A path in so many columns.
-fn within(path: &str, room: Option<usize>) -> String {
-    match room {
-        Some(room) => shortened_path(path, room.max(TARGET_ROOM)),
-        None => path.to_owned(),
     }
 }
 

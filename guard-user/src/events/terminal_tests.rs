@@ -7,17 +7,14 @@ use guard_ebpf::operation::Operation;
 use proptest::prelude::*;
 
 const EIGHTY: Look = Look {
-    width: Some(80),
+    width: 80,
+    whole: false,
     colour: false,
     session: true,
 };
 
 fn shown(event: &Event) -> String {
     render_at(event, "14:03:12", EIGHTY)
-}
-
-fn sample(name: &str) -> String {
-    shown(&samples::named(name))
 }
 
 fn deletion(path: &[u8], comm: &[u8]) -> Event {
@@ -32,69 +29,25 @@ fn deletion(path: &[u8], comm: &[u8]) -> Event {
     event
 }
 
+/// The file has each of the document's examples as it is shown in 80 columns; with
+/// `GUARD_UPDATE_SNAPSHOTS` set it is written anew.
 #[test]
-fn verdicts() {
-    assert_eq!(
-        sample("signal"),
-        "14:03:12 work  deny signal KILL  pkill[4312] → postgres[812] and 1 other ×3\n         \
-         default: the process was not started by this session\n"
+fn every_kind_of_event_is_shown_as_it_was_read_and_found_good() {
+    let mut text = String::new();
+    for (name, event) in samples::all() {
+        let _ = writeln!(text, "# {name}\n{}", shown(&event));
+    }
+    let file = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/src/events/terminal_samples.txt"
     );
-    assert_eq!(
-        sample("delete"),
-        "14:03:12 work  deny delete  rm[4400] → /home/ann/Pictures/2024/IMG_0001.jpg\n         \
-         rule photos: photos exist once\n"
-    );
-    assert_eq!(
-        sample("audit"),
-        "14:03:12 work  audit trace  gdb[4401] → caf\\xe9[900] of 4711\n         \
-         rule watch-gdb\n"
-    );
-    assert_eq!(
-        sample("inspect"),
-        "14:03:12 work  deny inspect  ls[4410] → systemd[1] of root\n         \
-         default: the process was not started by this session\n"
-    );
-}
-
-#[test]
-fn files_sockets_and_the_machine() {
-    assert_eq!(
-        sample("overwrite"),
-        "14:03:12 work  deny overwrite  bash[4420] → /home/ann/notes.txt\n         \
-         default: the session did not make it, and no rule lets it write there\n"
-    );
-    assert_eq!(
-        sample("connect"),
-        "14:03:12 work  deny connect  docker[4430] → /run/docker.sock\n         \
-         default: the session did not start the service, and no rule is about it\n"
-    );
-    assert_eq!(
-        sample("connect-address"),
-        "14:03:12 work  deny connect  curl[4440] → 169.254.169.254:80 ×3\n         \
-         rule cloud-metadata: it hands out credentials of the whole machine\n"
-    );
-    assert_eq!(
-        sample("connect-abstract"),
-        "14:03:12 work  deny connect  xdotool[4450] → @/tmp/.X11-unix/X0\n         \
-         default: the session did not start the service, and no rule is about it\n"
-    );
-    assert_eq!(
-        sample("machine"),
-        "14:03:12 work  deny machine time  date[4460] → CAP_SYS_TIME\n         \
-         machine/time: a jump of the clock breaks leases, certificates and\n         \
-         databases\n"
-    );
-    assert_eq!(
-        sample("machine-number"),
-        "14:03:12 work  deny machine file-systems  fsfreeze[4470] → ioctl 0xc0045877\n         \
-         machine/file-systems: this stops, shrinks or empties a file system\n         \
-         under everything that uses it\n"
-    );
-    assert_eq!(
-        sample("machine-file"),
-        "14:03:12 work  deny machine settings  sysctl[4480] → /proc/…/kernel/core_pattern\n         \
-         machine/settings: the kernel's settings hold for every process, and\n         \
-         some of them start programs or stop the machine\n"
+    if std::env::var_os("GUARD_UPDATE_SNAPSHOTS").is_some() {
+        std::fs::write(file, &text).unwrap();
+    }
+    let expected = std::fs::read_to_string(file).unwrap_or_default();
+    assert!(
+        expected == text,
+        "{file} differs from what is shown:\n{text}"
     );
 }
 
@@ -152,44 +105,6 @@ fn targets_with_little_to_say_of_them() {
 }
 
 #[test]
-fn other_events() {
-    assert_eq!(
-        sample("started"),
-        "14:03:12 work  session started: bash -l\n         user ann, workspace /home/ann/src\n"
-    );
-    assert_eq!(
-        sample("ended"),
-        "14:03:12 work  session ended, status 0; refused: delete 1, inspect 1, signal 3\n"
-    );
-    assert_eq!(
-        sample("applied"),
-        "14:03:12 work  policy applied: 12 rules from /etc/guard/home.yaml\n"
-    );
-    assert_eq!(
-        sample("rejected"),
-        "14:03:12 work  policy rejected; the one before stays in force\n         \
-         /etc/guard/home.yaml:3:5: there is no operation \"kil\"\n           \
-         3 |   - deny: [kil]\n             \
-         |            ^^^ did you mean \"signal\"?\n"
-    );
-    assert_eq!(
-        sample("lost-records"),
-        "14:03:12 work  lost 12 records of signal\n         \
-         the ring buffer was full; the verdicts were in force all the same\n"
-    );
-    assert_eq!(
-        sample("lost-log"),
-        "14:03:12 work  lost 7 events that are not in the log\n         \
-         No space left on device (os error 28)\n"
-    );
-    assert_eq!(
-        sample("notice"),
-        "14:03:12 warning: a pin directory of another version was found; `guard doctor`\n         \
-         tells more\n"
-    );
-}
-
-#[test]
 fn many_targets_are_counted() {
     let mut event = samples::named("signal");
     let Body::Verdict(judged) = &mut event.body else {
@@ -217,8 +132,8 @@ fn hostile_names_are_escaped() {
             b"/tmp/\x1b]0;owned\x07\n\xff",
             "r\u{202e}m".as_bytes()
         )),
-        "14:03:12 work  deny delete  r\\u{202e}m[4400] → /tmp/\\u{1b}]0;owned\\u{7}\\n\\xff\n         \
-         rule photos: photos exist once\n"
+        "14:03:12  work  deny delete  r\\u{202e}m[4400] → /tmp/\\u{1b}]0;owned\\u{7}\\n\\xff\n\
+         0t6bdhts0 rule photos: photos exist once\n"
     );
     let mut event = samples::named("started");
     if let Body::Session(change) = &mut event.body {
@@ -228,7 +143,7 @@ fn hostile_names_are_escaped() {
     event.session = Some("w\rk".into());
     assert_eq!(
         shown(&event),
-        "14:03:12 w\\rk  session started: a\\u{1b}[2J \\u{2066}b\n         \
+        "14:03:12  w\\rk  session started: a\\u{1b}[2J \\u{2066}b\n          \
          user ann, workspace /w\\n14:03:13 work  deny nothing\n"
     );
 }
@@ -239,7 +154,7 @@ fn long_paths_are_shortened_in_the_middle() {
     let mut event = deletion(path, b"python3");
     assert_eq!(
         shown(&event).lines().next(),
-        Some("14:03:12 work  deny delete  python3[4400] → /home/ann/…/IMG_0001.jpg")
+        Some("14:03:12  work  deny delete  python3[4400] → /home/ann/…/IMG_0001.jpg")
     );
     if let Body::Verdict(judged) = &mut event.body
         && let Target::File(file) = &mut judged.target
@@ -247,16 +162,16 @@ fn long_paths_are_shortened_in_the_middle() {
         (file.directory, file.how) = (true, Some(How::Rename));
     }
     let narrow = Look {
-        width: Some(60),
+        width: 60,
         ..EIGHTY
     };
     assert_eq!(
         render_at(&event, "14:03:12", narrow),
-        "14:03:12 work  deny delete (rename)  python3[4400]\n         \
-         → /home/ann/…/IMG_0001.jpg/\n         rule photos: photos exist once\n"
+        "14:03:12  work  deny delete (rename)  python3[4400]\n          \
+         → /home/ann/…/IMG_0001.jpg/\n0t6bdhts0 rule photos: photos exist once\n"
     );
     let unbroken = Look {
-        width: None,
+        whole: true,
         ..EIGHTY
     };
     assert!(
@@ -276,9 +191,9 @@ fn colours_are_only_there_when_asked_for() {
     };
     assert_eq!(
         render_at(&event, "14:03:12", coloured),
-        "\x1b[2m14:03:12\x1b[0m \x1b[1m\x1b[31mdeny\x1b[0m delete  rm[4400] → \
-         /home/ann/Pictures/2024/IMG_0001.jpg\n         \
-         \x1b[2mrule photos: photos exist once\x1b[0m\n"
+        "\x1b[2m14:03:12  \x1b[0m\x1b[1m\x1b[31mdeny\x1b[0m delete  rm[4400] → \
+         /home/ann/Pictures/2024/IMG_0001.jpg\n\
+         \x1b[2m0t6bdhts0\x1b[0m \x1b[2mrule photos: photos exist once\x1b[0m\n"
     );
     for (name, event) in samples::all() {
         assert!(!shown(&event).contains('\x1b'), "{name}");
@@ -311,8 +226,8 @@ proptest! {
             judged.target = Target::Machine(Machine { facility, capability: None, number });
         }
         for event in [socket, machine] {
-            let lines = render_at(&event, "14:03:12", Look { width: Some(width), ..EIGHTY });
-            prop_assert!(lines.lines().count() <= 5, "{}", lines);
+            let lines = render_at(&event, "14:03:12", Look { width, ..EIGHTY });
+            prop_assert!(lines.lines().count() <= 7, "{}", lines);
             for line in lines.lines() {
                 prop_assert!(super::width(line) <= width, "{}", line);
                 prop_assert!(line.chars().all(is_printable));
@@ -334,8 +249,7 @@ proptest! {
             judged.because = Some(because);
             judged.actor.pid = 4_194_304;
         }
-        let lines = render_at(&event, "14:03:12", Look { width: Some(width), ..EIGHTY });
-        prop_assert!(lines.lines().count() <= 3);
+        let lines = render_at(&event, "14:03:12", Look { width, ..EIGHTY });
         for line in lines.lines() {
             prop_assert!(super::width(line) <= width, "{}", line);
             prop_assert!(line.chars().all(is_printable));

@@ -140,7 +140,7 @@ pub fn shortened_path(path: &str, room: usize) -> String {
 }
 
 /// The longest beginning that fits.
-fn head(text: &str, room: usize) -> &str {
+pub(super) fn head(text: &str, room: usize) -> &str {
     let mut used = 0;
     for (at, character) in text.char_indices() {
         used += columns(character);

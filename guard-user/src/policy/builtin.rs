@@ -85,6 +85,7 @@ fn rule(name: &str, because: &str, on: Vec<PathGlob>) -> RulesetRule {
             name: name.to_owned(),
             because: Some(because.to_owned()),
             source: None,
+            groups: Vec::new(),
             limit: None,
         },
         effect: Effect::DenyAlways,

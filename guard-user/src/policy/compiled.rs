@@ -32,6 +32,9 @@ pub struct RuleInfo {
     pub because: Option<String>,
     /// Where it stands: the file and the line; none for rules that are built in.
     pub source: Option<(String, u32)>,
+    /// The groups and sets of paths that it names.
+    #[serde(default)]
+    pub groups: Vec<String>,
     /// Which of the policy's limits is its own ([`guard_ebpf::policy::Policy::limits`]), if any.
     #[serde(default)]
     pub limit: Option<u8>,

@@ -206,6 +206,21 @@ pub(crate) struct SocketText {
 }
 
 impl Rule {
+    /// The groups and sets of paths that it names.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let sets = self
+            .on
+            .iter()
+            .flat_map(Selection::named)
+            .filter_map(|on| match on {
+                On::Set(name) => Some(name),
+                On::Glob(_) | On::Left(_) => None,
+            });
+        let groups = [&self.to, &self.by].into_iter().flatten();
+        let groups = groups.flat_map(Selection::named);
+        groups.chain(sets).map(|name| name.text.clone()).collect()
+    }
+
     /// Whether it is about nothing but a repository outside the workspace, where there is none: most
     /// workspaces hold theirs, or belong to none.
     pub(crate) fn lacks_repository(&self) -> bool {

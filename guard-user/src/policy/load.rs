@@ -362,6 +362,7 @@ impl Load<'_> {
                 name,
                 because: rule.because.clone(),
                 source: Some(place),
+                groups: rule.names(),
                 limit: None,
             },
             effect: rule.effect,

@@ -80,6 +80,7 @@ fn policy() -> Compiled {
             name: NAME.to_owned(),
             because: None,
             source: None,
+            groups: Vec::new(),
             limit: None,
         }],
     }

@@ -92,8 +92,8 @@ impl Server {
             let response = match self.admit(&line, peer) {
                 Ok(Request::Start(start)) => self.start_for(connection, peer, start, guarded).await,
                 Ok(Request::Follow(filter)) => {
-                    let following = self.inner.borrow_mut().feed.follow(filter);
-                    return connection.follow(following).await;
+                    let (following, after) = self.inner.borrow_mut().feed.follow(filter);
+                    return connection.follow(following, after).await;
                 }
                 Ok(Request::Finish {
                     session,
@@ -293,8 +293,8 @@ impl Connection {
     }
 
     /// Hands on events until either side hangs up.
-    async fn follow(&mut self, mut following: Following) -> io::Result<()> {
-        self.send(&Response::Following).await?;
+    async fn follow(&mut self, mut following: Following, after: String) -> io::Result<()> {
+        self.send(&Response::Following { after }).await?;
         loop {
             let event = tokio::select! {
                 event = following.next() => event,

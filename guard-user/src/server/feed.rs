@@ -140,6 +140,7 @@ impl Feed {
         // A log that can't be read costs the summary what was refused before.
         for event in read_since(&state.log, None).into_iter().flatten() {
             book.summary.add(&event);
+            self.pipeline.resume(&event.id);
         }
         self.pipeline.adopt(state.id, book.summary.lost());
         self.books.insert(state.name.to_string(), book);
@@ -235,11 +236,15 @@ impl Feed {
         self.followers.clear();
     }
 
-    /// Takes on a follower.
-    pub fn follow(&mut self, filter: Filter) -> Following {
+    /// Takes on a follower. It gets the events whose ids are greater than the one that comes with it;
+    /// all others have been handed out before.
+    pub fn follow(&mut self, filter: Filter) -> (Following, String) {
+        // What is ready has its id already.
+        self.flush();
+        let after = self.pipeline.mark();
         let (follower, following) = queue(filter);
         self.followers.push(follower);
-        following
+        (following, after)
     }
 }
 

@@ -17,7 +17,7 @@ use crate::session::name::Name;
 
 /// The protocol's version. Client and server have to agree on it: they are one program, and
 /// differ only when it was replaced while a server was running.
-pub const VERSION: u32 = 2;
+pub const VERSION: u32 = 3;
 
 /// The longest line, in bytes.
 pub const MAX_LINE: usize = 4 << 20;
@@ -155,8 +155,12 @@ pub enum Response {
     },
     /// Whether it may, and why.
     Explained(Box<Answer>),
-    /// Events follow.
-    Following,
+    /// Events follow: all whose ids are greater than this one, and no others. What is in the logs
+    /// of earlier ones is there by now.
+    Following {
+        /// An id that no event has.
+        after: String,
+    },
     /// An event, in the form of `docs/events.md`.
     Event(Value),
     /// So many events could not be handed over, since the follower reads too slowly.

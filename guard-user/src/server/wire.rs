@@ -1,10 +1,12 @@
 //! The client's end of the control socket: blocking, for a process with one thread.
 
 use std::io::{self, IoSlice, Read, Write};
-use std::os::fd::{AsRawFd, BorrowedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{ControlMessage, MsgFlags, UnixAddr, sendmsg};
 
 use super::protocol::{self, Lines, Misunderstood, Request, Response};
@@ -77,8 +79,28 @@ impl Connection {
     /// Waits for the next response.
     pub fn receive(&mut self) -> Result<Response, Lost> {
         loop {
+            if let Some(response) = self.receive_within(None)? {
+                return Ok(response);
+            }
+        }
+    }
+
+    /// Waits for the next response so many milliseconds, or for as long as it takes. None where no
+    /// whole one came.
+    pub fn receive_within(&mut self, patience: Option<u16>) -> Result<Option<Response>, Lost> {
+        let timeout = patience.map_or(PollTimeout::NONE, PollTimeout::from);
+        loop {
             if let Some(line) = self.lines.next_line() {
-                return protocol::decode(&line).map_err(Lost::Misunderstood);
+                return protocol::decode(&line)
+                    .map(Some)
+                    .map_err(Lost::Misunderstood);
+            }
+            let mut waits = [PollFd::new(self.stream.as_fd(), PollFlags::POLLIN)];
+            match poll(&mut waits, timeout) {
+                Ok(0) => return Ok(None),
+                Ok(_) => {}
+                Err(Errno::EINTR) => continue,
+                Err(error) => return Err(lost(error.into())),
             }
             let mut piece = [0; 16 << 10];
             match self.stream.read(&mut piece) {

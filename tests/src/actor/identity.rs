@@ -206,7 +206,7 @@ fn connect(path: &str) -> anyhow::Result<Attempt> {
         Ok(stream) => stream,
         Err(error) => return Ok(Err(Errno::from_raw(error.raw_os_error().unwrap_or(0)))),
     };
-    if let Err(error) = stream.write_all(b"{\"v\":2,\"body\":\"status\"}\n") {
+    if let Err(error) = stream.write_all(b"{\"v\":3,\"body\":\"status\"}\n") {
         return Ok(Err(Errno::from_raw(error.raw_os_error().unwrap_or(0))));
     }
     let mut line = String::new();

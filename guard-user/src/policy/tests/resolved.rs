@@ -20,6 +20,8 @@ fn compiled(ruleset: &Ruleset) -> Compiled {
         .unwrap_or_else(|error| panic!("{error}"));
     for rule in &mut compiled.rules {
         rule.source = None;
+        // They are filled in.
+        rule.groups.clear();
         // Documents may call their rules alike.
         rule.name = rule.name.trim_end_matches("-2").to_owned();
     }

@@ -3,6 +3,8 @@
 use std::os::fd::AsFd;
 
 use super::*;
+use crate::events::filter::Filter;
+use crate::events::history::History;
 use crate::session::processes::tests::Headless;
 
 #[test]
@@ -186,23 +188,32 @@ fn what_is_left_is_left_killed_or_waited_for() {
 }
 
 #[test]
-fn followers_see_what_happens() {
+fn followers_see_what_happens_and_know_where_they_began() {
     let host = Host::new();
     host.with_server(|paths| {
-        let mut follower = connect(&paths);
-        follower
-            .send(
-                &Request::Follow(crate::events::filter::Filter::default()),
-                None,
-            )
-            .unwrap();
-        assert_eq!(follower.receive().unwrap(), Response::Following);
+        let follow = || {
+            let mut follower = connect(&paths);
+            follower
+                .send(&Request::Follow(Filter::default()), None)
+                .unwrap();
+            match follower.receive().unwrap() {
+                Response::Following { after } => (follower, after),
+                response => panic!("{response:?}"),
+            }
+        };
+        let (mut follower, first) = follow();
         let session = start(&paths, "exit 0", None, &[]);
+        let (_, second) = follow();
         match follower.receive().unwrap() {
             Response::Event(event) => {
                 assert_eq!(event["event"], "session");
                 assert_eq!(event["change"], "started");
                 assert_eq!(event["session"], "sh-1");
+                let id = event["id"].as_str().unwrap();
+                assert!(*first < *id && *id < *second, "{first} {id} {second}");
+                // What came before the second follower is in the log when it begins.
+                let mut past = History::open(&paths.log, None, None).unwrap();
+                assert!(past.any(|event| event.id == id));
             }
             response => panic!("{response:?}"),
         }
