@@ -6,6 +6,7 @@
 //! comes from the caller.
 
 use super::event::{Judged, Target};
+use super::record::SocketTarget;
 use super::time::Time;
 use guard_ebpf::operation::{Facility, Operation, Reason, Verdict};
 use std::collections::{HashMap, HashSet};
@@ -204,4 +205,24 @@ impl Folder {
         open.closed.judged.others = told_apart.saturating_sub(1) as u64;
         open.closed
     }
+}
+
+/// Tells files apart by their inodes, and by their paths where the inode isn't known.
+pub fn identity(device: u32, inode: u64, path: &[u8]) -> Identity {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    if inode != 0 {
+        return (u64::from(device), inode);
+    }
+    let mut hasher = DefaultHasher::new();
+    path.hash(&mut hasher);
+    // Beyond every device number, so that no inode is met.
+    (1 << 32 | u64::from(device), hasher.finish())
+}
+
+/// Tells sockets apart by where they are.
+pub fn socket_identity(target: &SocketTarget) -> Identity {
+    use std::hash::{DefaultHasher, Hash, Hasher};
+    let mut hasher = DefaultHasher::new();
+    target.place.hash(&mut hasher);
+    (target.family.into(), hasher.finish())
 }

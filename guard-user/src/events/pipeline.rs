@@ -2,10 +2,10 @@
 //! does; whoever drives it reads the ring buffer, the clock and the counters.
 
 use super::event::{Body, Event, Judged, Level, Loss, Lost, Notice, Process, Target, VERSION};
-use super::fold::{Closed, Folder, Identity, Joined, Key};
+use super::fold::{Closed, Folder, Identity, Joined, Key, identity, socket_identity};
 use super::ids::Ids;
 use super::reasons;
-use super::record::{Record, RecordError, SocketTarget, What};
+use super::record::{Record, RecordError, What};
 use super::resolve::{self, Host, Resolver};
 use super::time::Time;
 use crate::policy::compiled::RuleInfo;
@@ -385,26 +385,6 @@ fn judged(what: &What, actor: Process, target: Target, names: &impl Names) -> Ju
         others: 0,
         targets: Vec::new(),
     }
-}
-
-/// Tells files apart by their inodes, and by their paths where the inode isn't known.
-fn identity(device: u32, inode: u64, path: &[u8]) -> Identity {
-    use std::hash::{DefaultHasher, Hash, Hasher};
-    if inode != 0 {
-        return (u64::from(device), inode);
-    }
-    let mut hasher = DefaultHasher::new();
-    path.hash(&mut hasher);
-    // Beyond every device number, so that no inode is met.
-    (1 << 32 | u64::from(device), hasher.finish())
-}
-
-/// Tells sockets apart by where they are.
-fn socket_identity(target: &SocketTarget) -> Identity {
-    use std::hash::{DefaultHasher, Hash, Hasher};
-    let mut hasher = DefaultHasher::new();
-    target.place.hash(&mut hasher);
-    (target.family.into(), hasher.finish())
 }
 
 #[cfg(test)]

@@ -11,44 +11,11 @@ use super::event::{
 };
 use super::fold::MAX_TOLD_APART;
 use super::lines::Lines;
+pub use super::lines::Look;
 use super::text::{bytes, escaped, shortened, shortened_path, width};
 use anstyle::{AnsiColor, Style};
 use guard_ebpf::operation::{Facility, Reason, Verdict};
 use std::fmt::Write;
-
-/// How events are shown.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Look {
-    /// In how many columns.
-    pub width: usize,
-    /// Whether paths and commands that don't fit stay whole, and reach beyond the columns.
-    pub whole: bool,
-    /// Whether in colours.
-    pub colour: bool,
-    /// Whether each event names its session.
-    pub session: bool,
-}
-
-impl Look {
-    /// What standard output is made for: as wide as the terminal, coloured on one that wants
-    /// it (`NO_COLOR`, `CLICOLOR_FORCE`, `TERM`); elsewhere plain, in [`COLUMNS`], with whole names
-    /// to be found by other programs.
-    #[must_use]
-    pub fn of_stdout() -> Self {
-        let stdout = std::io::stdout();
-        let choice = anstream::AutoStream::choice(&stdout);
-        let size = terminal_size::terminal_size_of(&stdout);
-        Self {
-            width: size.map_or(COLUMNS, |(terminal_size::Width(columns), _)| columns.into()),
-            whole: size.is_none(),
-            colour: !matches!(choice, anstream::ColorChoice::Never),
-            session: true,
-        }
-    }
-}
-
-/// How many columns there are where nobody says.
-pub const COLUMNS: usize = 80;
 
 /// The clock on the first line; on the others the id or nothing.
 pub(super) const MARGIN: usize = 10;
