@@ -2,7 +2,7 @@
 
 /// Version of everything that is pinned: maps, layouts, programs. A pin directory of
 /// another version is never adopted. Raise it with every change of a layout.
-pub const ABI_VERSION: u32 = 4;
+pub const ABI_VERSION: u32 = 5;
 
 /// The size of `comm` in the kernel (`TASK_COMM_LEN`), the terminating NUL included.
 pub const COMM_LEN: usize = 16;
@@ -48,6 +48,9 @@ pub const MAX_ADDRESSES: u32 = 16_384;
 
 /// In place of an address of the host's own: any may be. `ADDRESSES` has room for it besides.
 pub const ANY_ADDRESS: [u8; 16] = [0xff; 16];
+
+/// How many grants there can be at once, of all sessions (`GRANTS`).
+pub const MAX_GRANTS: u32 = 1024;
 
 /// How many executables are remembered whose path has been told. A power of two.
 pub const MAX_EXECUTABLES: u32 = 1024;

@@ -1,7 +1,8 @@
 //! Modes, owners, times, extended attributes, access lists and sizes.
 //!
 //! - `inode_setattr`: a new size is judged as writing, all else as attributes. What the kernel
-//!   itself changes while a file is written (`ATTR_FORCE`) goes through.
+//!   itself changes while a file is written (`ATTR_FORCE`) goes through. A size that is set through a
+//!   descriptor is judged like what is written through it: `open(O_TRUNC)` was judged before.
 //! - `inode_setxattr`, `inode_removexattr`, `inode_set_acl` and `inode_remove_acl` (6.2; before
 //!   that, access lists are extended attributes), `inode_file_setattr` (6.17): judged as
 //!   attributes.
@@ -15,11 +16,14 @@ use crate::access::{Arguments, Attributes, Dentry, Task};
 use crate::file;
 use crate::identity::session_of;
 use crate::judge::Act;
+use crate::write::{FMODE_WRITE, was_let_write};
 
 /// `ATTR_SIZE`.
 const SIZE: u32 = 1 << 3;
 /// `ATTR_FORCE`: the kernel's own doing.
 const FORCE: u32 = 1 << 9;
+/// `ATTR_FILE`: through a descriptor.
+const FILE: u32 = 1 << 13;
 
 /// Judges sizes, modes, owners and times.
 #[lsm(hook = "inode_setattr")]
@@ -29,7 +33,15 @@ pub fn inode_setattr(context: LsmContext) -> i32 {
         return 0;
     }
     let arguments = Arguments::of(&context, ProgramId::inode_setattr);
-    let valid = Attributes::from_argument(arguments.get(1)).valid();
+    let attributes = Attributes::from_argument(arguments.get(1));
+    let valid = attributes.valid();
+    if valid & (SIZE | FILE) == SIZE | FILE
+        && attributes.file_mode() & FMODE_WRITE != 0
+        && let Some(inode) = Dentry::from_argument(arguments.get(0)).inode()
+        && was_let_write(session, inode)
+    {
+        return 0;
+    }
     let operation = if valid & SIZE != 0 {
         Operation::Overwrite
     } else if valid & FORCE != 0 {

@@ -22,10 +22,12 @@ use guard_ebpf::record::Kind;
 use crate::access::{Arguments, Dentry, Message, Sock, Socket, Task, mapped, unmapped, untyped};
 use crate::actor;
 use crate::file;
+use crate::grants;
 use crate::identity::session_of;
-use crate::judge::{self, Act, Outcome};
+use crate::judge::{self, Act};
 use crate::listen;
 use crate::maps::{ADDRESSES, SOCKETS};
+use crate::outcome::Outcome;
 use crate::own::{self, Own};
 use crate::report::{self, Peer};
 use crate::walk;
@@ -35,8 +37,8 @@ const ECONNREFUSED: i32 = -111;
 
 const AF_UNSPEC: u16 = 0;
 const AF_UNIX: u16 = 1;
-const AF_INET: u16 = 2;
-const AF_INET6: u16 = 10;
+pub const AF_INET: u16 = 2;
+pub const AF_INET6: u16 = 10;
 const AF_NETLINK: u16 = 16;
 const AF_PACKET: u16 = 17;
 /// The type of a socket's file.
@@ -89,7 +91,9 @@ fn decide(
 /// Counts and records an outcome. Returns what the hook returns.
 #[inline(always)]
 fn settle(act: Act, outcome: Outcome, policy: u32, peer: &Peer) -> i32 {
-    let outcome = judge::spend(act, outcome);
+    let outcome = grants::lift(act, judge::spend(act, outcome), || {
+        grants::socket(act, peer)
+    });
     if judge::conclude(act, outcome) {
         report::socket(&outcome.header(Kind::Socket, act, policy), peer);
     }

@@ -14,8 +14,10 @@ use guard_ebpf::session::GUARD;
 
 use crate::access::{Dentry, Entry, Inode, S_IFBLK, S_IFCHR, Task, forget};
 use crate::actor;
-use crate::judge::{self, Act, Outcome};
+use crate::grants;
+use crate::judge::{self, Act};
 use crate::maps::{INODES, MOUNTED};
+use crate::outcome::Outcome;
 use crate::own::{self, Own};
 use crate::report;
 use crate::walk;
@@ -185,7 +187,9 @@ fn in_region(act: Act, region: Region, inode: Option<Inode>, target: Entry) -> O
             (if own { Outcome::own() } else { outcome }, policy.id)
         }
     };
-    let outcome = judge::spend(act, outcome);
+    let outcome = grants::lift(act, judge::spend(act, outcome), || {
+        grants::file(act, target)
+    });
     if judge::conclude(act, outcome) {
         report::file(&outcome.header(Kind::File, act, policy), target);
     }

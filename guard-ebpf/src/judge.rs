@@ -7,16 +7,19 @@
 use guard_ebpf::automaton::{Row, Start, StartKey};
 use guard_ebpf::bits::Bits;
 use guard_ebpf::decision::{Candidates, Decision, exceeded};
-use guard_ebpf::operation::{FACILITIES, Facility, MAX_OPERATIONS, Operation, Reason, Verdict};
+use guard_ebpf::grant::Target;
+use guard_ebpf::operation::{Facility, MAX_OPERATIONS, Operation, Reason, Verdict};
 use guard_ebpf::policy::{Policy, Selector, UserKey};
-use guard_ebpf::record::{Header, Kind};
+use guard_ebpf::record::Kind;
 use guard_ebpf::session::{QUIET, Session, place};
 
-use crate::access::{SuperBlock, Task, forget};
+use crate::access::{SuperBlock, Task};
 use crate::actor::{self, executable};
 use crate::budget;
+use crate::grants;
 use crate::identity::{add, counters};
 use crate::maps::{GUARDS, POLICIES, ROWS, SESSIONS, STARTS, USERS};
+use crate::outcome::{Outcome, pack};
 use crate::report::{self, Actor};
 use crate::walk;
 
@@ -24,7 +27,7 @@ use crate::walk;
 pub const EPERM: i32 = -1;
 
 /// A clock tick as `/proc/PID/stat` counts it (`USER_HZ` is 100), in nanoseconds.
-const TICK: u64 = 10_000_000;
+pub const TICK: u64 = 10_000_000;
 
 /// What is done, apart from the target.
 #[derive(Clone, Copy)]
@@ -158,16 +161,6 @@ fn decide_process(policy: &'static Policy, slot: u32, act: Act, by: &Actor, task
     }
 }
 
-/// Packs a decision into a number.
-#[inline(always)]
-fn pack(decision: Decision) -> u32 {
-    decision.verdict as u32
-        | (decision.reason as u32) << 8
-        | u32::from(decision.rule) << 16
-        | u32::from(decision.yields) << 24
-        | u32::from(decision.limited) << 25
-}
-
 /// The decision of the policy in a slot on the candidates that are left, packed. A global
 /// function: the verifier looks at it once.
 #[unsafe(no_mangle)]
@@ -184,7 +177,7 @@ extern "C" fn decide(slot: u32, low: u64, high: u64, free: u32) -> u32 {
 #[inline(always)]
 pub fn conclude_candidates(slot: u32, candidates: Candidates, free: bool) -> Outcome {
     let Bits([low, high]) = candidates.bits();
-    Outcome(decide(slot, low, high, u32::from(free)))
+    Outcome::from_bits(decide(slot, low, high, u32::from(free)))
 }
 
 /// Judges an operation on a process that is not the session's own. Returns what the hook
@@ -195,7 +188,7 @@ pub fn process(act: Act, actor: &Actor, target: Task) -> i32 {
         None => (Outcome::deny(Reason::Error), 0),
         Some((policy, slot)) => (decide_process(policy, slot, act, actor, target), policy.id),
     };
-    let outcome = spend(act, outcome);
+    let outcome = grants::lift(act, spend(act, outcome), || grants::process(target));
     if conclude(act, outcome) {
         report::process(&outcome.header(Kind::Process, act, policy), actor, target);
     }
@@ -216,7 +209,7 @@ pub fn machine(act: Act, capability: u32, number: u32) -> i32 {
             (conclude_candidates(slot, candidates, false), policy.id)
         }
     };
-    let outcome = spend(act, outcome);
+    let outcome = grants::lift(act, spend(act, outcome), Target::facility);
     if conclude(act, outcome) {
         let header = outcome.header(Kind::Machine, act, policy);
         report::machine(&header, capability, number);
@@ -224,106 +217,12 @@ pub fn machine(act: Act, capability: u32, number: u32) -> i32 {
     outcome.returned()
 }
 
-/// In an [`Outcome`]: who acts was asked.
-const ASKED: u32 = 1 << 26;
-
-/// A packed decision, of which the verifier knows nothing (see [`forget`]).
-#[derive(Clone, Copy)]
-pub struct Outcome(u32);
-
-impl Outcome {
-    /// A refusal that nothing lifts.
-    #[inline(always)]
-    pub fn deny(reason: Reason) -> Self {
-        Self(forget(pack(Decision::deny(reason))))
-    }
-
-    /// What goes through since it is the session's own.
-    #[inline(always)]
-    pub fn own() -> Self {
-        Self(Verdict::Allow as u32 | (Reason::Own as u32) << 8)
-    }
-
-    #[inline(always)]
-    fn verdict(self) -> u8 {
-        self.0 as u8
-    }
-
-    #[inline(always)]
-    fn reason(self) -> u8 {
-        (self.0 >> 8) as u8
-    }
-
-    /// Whether the session's own is let through whatever it is.
-    #[inline(always)]
-    pub fn yields(self) -> bool {
-        self.0 >> 24 & 1 != 0
-    }
-
-    /// The same, with whether a rule asked who acts.
-    #[inline(always)]
-    pub fn asked(self, asked: bool) -> Self {
-        Self(self.0 | if asked { ASKED } else { 0 })
-    }
-
-    /// Whether it is the same whoever acts.
-    #[inline(always)]
-    pub fn is_for_all(self) -> bool {
-        self.0 & ASKED == 0
-    }
-
-    /// Whether a rule lets it through so many times only.
-    #[inline(always)]
-    pub fn is_limited(self) -> bool {
-        self.0 >> 25 & 1 != 0
-    }
-
-    /// Whether a rule decided.
-    #[inline(always)]
-    pub fn is_by_rule(self) -> bool {
-        self.reason() == Reason::Rule as u8
-    }
-
-    /// What the hook returns.
-    #[inline(always)]
-    pub fn returned(self) -> i32 {
-        if self.verdict() == Verdict::Deny as u8 {
-            EPERM
-        } else {
-            0
-        }
-    }
-
-    /// The record's header.
-    #[inline(always)]
-    pub fn header(self, kind: Kind, act: Act, policy: u32) -> Header {
-        let detail = if act.detail > FACILITIES {
-            act.detail - FACILITIES
-        } else {
-            act.detail
-        };
-        Header {
-            kind: kind as u8,
-            operation: act.operation as u8,
-            verdict: self.verdict(),
-            reason: self.reason(),
-            rule: (self.0 >> 16) as u8,
-            detail: detail as u8,
-            flags: act.flags,
-            reserved: 0,
-            session: act.session,
-            policy,
-            time: report::now(),
-        }
-    }
-}
-
 /// What becomes of an outcome when the limit of its rule counts.
 #[inline(always)]
 pub fn spend(act: Act, outcome: Outcome) -> Outcome {
     if outcome.is_limited() {
-        let spent = spend_one(act.session, u32::from((outcome.0 >> 16) as u8));
-        Outcome(spent | outcome.0 & ASKED)
+        let spent = spend_one(act.session, u32::from(outcome.rule()));
+        outcome.spent(spent)
     } else {
         outcome
     }
@@ -367,5 +266,5 @@ pub fn conclude(act: Act, outcome: Outcome) -> bool {
     if outcome.reason() == Reason::Error as u8 || outcome.reason() == Reason::TooDeep as u8 {
         add(&mut counters.errors, 1);
     }
-    !act.quiet && outcome.verdict() != Verdict::Allow as u8
+    !act.quiet && (outcome.verdict() != Verdict::Allow as u8 || outcome.is_granted())
 }

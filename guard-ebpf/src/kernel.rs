@@ -83,6 +83,7 @@ fields! {
     ProcInodePid = "proc_inode"."pid";
     ProcInodeInode = "proc_inode"."vfs_inode";
     AttributesValid = "iattr"."ia_valid";
+    AttributesFile = "iattr"."ia_file";
     SocketSock = "socket"."sk";
     SocketType = "socket"."type";
     SockCommon = "sock"."__sk_common";

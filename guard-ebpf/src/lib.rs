@@ -13,6 +13,7 @@ pub mod abi;
 pub mod automaton;
 pub mod bits;
 pub mod decision;
+pub mod grant;
 pub mod kernel;
 pub mod operation;
 pub mod places;

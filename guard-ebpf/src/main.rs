@@ -12,9 +12,11 @@ mod access;
 mod actor;
 mod budget;
 mod file;
+mod grants;
 mod identity;
 mod judge;
 mod maps;
+mod outcome;
 mod report;
 mod walk;
 

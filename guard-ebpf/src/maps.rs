@@ -14,11 +14,13 @@ use aya_ebpf::helpers::generated::{
 };
 use aya_ebpf::macros::btf_map;
 use guard_ebpf::abi::{
-    MAX_ADDRESSES, MAX_EVICTED, MAX_EXECUTABLES, MAX_IPC_OBJECTS, MAX_LISTENERS, MAX_MOUNTED,
-    MAX_OWNERS, MAX_POLICIES, MAX_ROWS, MAX_SESSIONS, MAX_STARTS, MAX_TASKS, RING_BYTES,
+    MAX_ADDRESSES, MAX_EVICTED, MAX_EXECUTABLES, MAX_GRANTS, MAX_IPC_OBJECTS, MAX_LISTENERS,
+    MAX_MOUNTED, MAX_OWNERS, MAX_POLICIES, MAX_ROWS, MAX_SESSIONS, MAX_STARTS, MAX_TASKS,
+    RING_BYTES,
 };
 use guard_ebpf::automaton::{Row, Start, StartKey};
 use guard_ebpf::bits::Bits;
+use guard_ebpf::grant::{Grant, GrantKey};
 use guard_ebpf::policy::{Policy, UserKey};
 use guard_ebpf::record::ExecutableKey;
 use guard_ebpf::session::{
@@ -154,6 +156,15 @@ pub static COUNTERS: Array<Counters, { MAX_SESSIONS as usize }> = Array::new();
 /// How far each session has come with the limits of its policy's rules.
 #[btf_map]
 pub static SPENT: Array<[Spent; MAX_LIMITS], { MAX_SESSIONS as usize }> = Array::new();
+
+/// What people have let sessions do although a rule refuses it. Written by the user side, but for how
+/// often each was used.
+#[btf_map]
+pub static GRANTS: HashMap<GrantKey, Grant, { MAX_GRANTS as usize }> = HashMap::new();
+
+/// How many grants each session has: mostly none, and then nobody looks for one.
+#[btf_map]
+pub static GRANTED: Array<u32, { MAX_SESSIONS as usize }> = Array::new();
 
 /// The sessions' cgroups: the cgroup's number to the session's.
 #[btf_map]

@@ -250,11 +250,14 @@ pub enum Reason {
     Error = 7,
     /// The rule lets it through no more: its limit is exceeded.
     Limit = 8,
+    /// The rule in question refuses it, or none allows it, and a person has let the session do just
+    /// this (`guard allow`).
+    Grant = 9,
 }
 
 impl Reason {
     /// All reasons, in the order of their numbers.
-    pub const EVERY: [Self; 9] = [
+    pub const EVERY: [Self; 10] = [
         Self::Rule,
         Self::Default,
         Self::Own,
@@ -264,6 +267,7 @@ impl Reason {
         Self::TooDeep,
         Self::Error,
         Self::Limit,
+        Self::Grant,
     ];
 
     /// The name, as in events.
@@ -279,6 +283,7 @@ impl Reason {
             Self::TooDeep => "too-deep",
             Self::Error => "error",
             Self::Limit => "limit",
+            Self::Grant => "grant",
         }
     }
 

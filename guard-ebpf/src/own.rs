@@ -12,7 +12,7 @@
 use aya_ebpf::macros::lsm;
 use aya_ebpf::programs::LsmContext;
 use guard_ebpf::kernel::ProgramId;
-use guard_ebpf::places::magic;
+use guard_ebpf::places::{has_generations, magic};
 use guard_ebpf::session::{EvictedKey, Label, Mark, Pending};
 
 use crate::access::{Arguments, Dentry, Entry, Inode, Task};
@@ -73,20 +73,15 @@ pub fn is_own(inode: Inode, session: u32) -> bool {
     of(inode, session) != Own::Not
 }
 
-/// The identity of a file, on file systems that give a number that was used before to another
-/// file with another generation: ext4 (a random one), XFS (the next), F2FS (the next). Not Btrfs:
-/// there a snapshot's files have the numbers and generations of the original's.
+/// The identity of a file, on file systems that tell one user of an inode's number from the next.
 #[inline(always)]
 fn identity(inode: Inode) -> Option<EvictedKey> {
     let (device, magic) = inode.file_system();
-    match magic {
-        magic::EXT4 | magic::XFS | magic::F2FS => Some(EvictedKey {
-            device,
-            generation: inode.generation(),
-            number: inode.number(),
-        }),
-        _ => None,
-    }
+    has_generations(magic).then(|| EvictedKey {
+        device,
+        generation: inode.generation(),
+        number: inode.number(),
+    })
 }
 
 /// Gives an inode that was dropped from memory its mark back.

@@ -56,6 +56,15 @@ pub const fn facility(magic: u64) -> Option<Facility> {
     }
 }
 
+/// Whether a file system gives an inode's number that was used before to another file with another
+/// generation: ext4 (a random one), XFS (the next), F2FS (the next). Not Btrfs: there a snapshot's
+/// files have the numbers and generations of the original's.
+#[must_use]
+#[inline(always)]
+pub const fn has_generations(magic: u64) -> bool {
+    matches!(magic, magic::EXT4 | magic::XFS | magic::F2FS)
+}
+
 /// A device number as the kernel holds it.
 #[must_use]
 #[inline(always)]

@@ -130,6 +130,8 @@ pub struct Policy {
     pub limited: [u8; MAX_RULES],
     /// The limits, and how far the session has come with each in `SPENT`.
     pub limits: [Limit; MAX_LIMITS],
+    /// For each rule, what stands for it in grants ([`crate::grant::rule`]).
+    pub numbers: [u64; MAX_RULES],
 }
 
 impl Policy {
@@ -160,6 +162,7 @@ impl Policy {
             count: 0,
             seconds: 0,
         }; MAX_LIMITS],
+        numbers: [crate::grant::NO_RULE; MAX_RULES],
     };
 }
 
@@ -178,6 +181,7 @@ const _: () = {
     assert!(offset_of!(Policy, other_users) == 40);
     assert!(offset_of!(Policy, classes) == 56 + 16 * (SELECTORS + MAX_OPERATIONS + DETAILS));
     assert!(offset_of!(Policy, limits) == offset_of!(Policy, effects) + 2 * MAX_RULES);
-    assert!(size_of::<Policy>() == offset_of!(Policy, limits) + 8 * MAX_LIMITS);
+    assert!(offset_of!(Policy, numbers) == offset_of!(Policy, limits) + 8 * MAX_LIMITS);
+    assert!(size_of::<Policy>() == offset_of!(Policy, numbers) + 8 * MAX_RULES);
     assert!(align_of::<Policy>() == 8);
 };

@@ -40,6 +40,9 @@ pub const FLAG_LINK: u8 = 8;
 pub const FLAG_ABSTRACT: u8 = 16;
 /// [`Header::flags`]: the file was to be unmounted.
 pub const FLAG_UNMOUNT: u8 = 32;
+/// [`Header::flags`]: what was granted is refused by the rule in [`Header::rule`], and not for the
+/// want of one.
+pub const FLAG_UNDER_RULE: u8 = 64;
 
 /// How much of a path a record surely holds, in bytes.
 pub const PATH_ROOM: usize = 512;
@@ -59,7 +62,9 @@ pub struct Header {
     pub verdict: u8,
     /// [`crate::operation::Reason`].
     pub reason: u8,
-    /// The rule's index in the policy, for [`crate::operation::Reason::Rule`].
+    /// The rule's index in the policy, for [`crate::operation::Reason::Rule`] and
+    /// [`crate::operation::Reason::Limit`]; for [`crate::operation::Reason::Grant`] with
+    /// [`FLAG_UNDER_RULE`].
     pub rule: u8,
     /// The signal's number, for [`crate::operation::Operation::Signal`]; the number of the
     /// [`crate::operation::Facility`], for [`crate::operation::Operation::Machine`].

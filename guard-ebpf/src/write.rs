@@ -28,7 +28,7 @@ use crate::maps::INODES;
 use crate::own;
 
 /// `FMODE_WRITE`.
-const FMODE_WRITE: u32 = 2;
+pub const FMODE_WRITE: u32 = 2;
 /// `FMODE_CREATED`: this very call has made the file.
 const FMODE_CREATED: u32 = 0x10_0000;
 /// `__O_TMPFILE`: a file without a name was made.
@@ -88,7 +88,7 @@ fn judge_writing(session: u32, inode: Inode, dentry: Dentry) -> i32 {
     let verdict = outcome.returned();
     // What may be written in procfs depends on who writes, and not on the file alone.
     if verdict == 0
-        && outcome.is_for_all()
+        && (outcome.is_for_all() || outcome.is_granted())
         && inode.file_system().1 != magic::PROC
         && let Some((policy, _)) = judge::policy_of(session)
     {
@@ -100,15 +100,15 @@ fn judge_writing(session: u32, inode: Inode, dentry: Dentry) -> i32 {
     verdict
 }
 
-/// Whether a session was found to be let write a file under its policy, or started with it.
+/// Whether a session was found to be let write a file under its policy.
 #[inline(always)]
-fn may_write(session: u32, inode: Inode) -> bool {
+pub fn was_let_write(session: u32, inode: Inode) -> bool {
     let Some((policy, _)) = judge::policy_of(session) else {
         return false;
     };
     INODES
         .get(inode)
-        .is_some_and(|mark| mark.writable == writable(session, policy.id) || mark.given == session)
+        .is_some_and(|mark| mark.writable == writable(session, policy.id))
 }
 
 /// Judges what is about to be written through a descriptor.
@@ -121,7 +121,7 @@ fn judge_descriptor(session: u32, file: File) -> i32 {
         return judge::EPERM;
     };
     match inode.kind() {
-        S_IFREG if may_write(session, inode) => 0,
+        S_IFREG if file::is_given(inode, session) || was_let_write(session, inode) => 0,
         S_IFREG => judge_writing(session, inode, dentry),
         S_IFBLK => file::device_node(session, inode, dentry),
         // Pipes, sockets, terminals and other devices: whoever gave the descriptor away meant

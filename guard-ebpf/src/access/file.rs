@@ -52,6 +52,16 @@ impl Attributes {
     pub fn valid(self) -> u32 {
         self.read(Field::AttributesValid)
     }
+
+    /// How the file was opened that they are set through (`FMODE_…`). Read as a number, and 0 where
+    /// there is none.
+    #[inline(always)]
+    pub fn file_mode(self) -> u32 {
+        match untyped(self.embedded(Field::AttributesFile)) {
+            0 => 0,
+            file => untyped((file + offset(Field::FileMode) as u64) as *const u8) as u32,
+        }
+    }
 }
 
 impl File {
@@ -140,6 +150,16 @@ impl Dentry {
         match untyped(self.embedded(Field::DentryInode)) {
             0 => 0,
             inode => untyped((inode + offset(Field::InodeNumber) as u64) as *const u8),
+        }
+    }
+
+    /// Which of the files that had the inode's number one after the other it names. Read as a number,
+    /// like [`Self::inode_number`].
+    #[inline(always)]
+    pub fn inode_generation(self) -> u32 {
+        match untyped(self.embedded(Field::DentryInode)) {
+            0 => 0,
+            inode => untyped((inode + offset(Field::InodeGeneration) as u64) as *const u8) as u32,
         }
     }
 

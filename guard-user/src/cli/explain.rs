@@ -5,6 +5,7 @@ use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use guard_ebpf::grant::GrantKey;
 use guard_ebpf::operation::{Facility, Operation, Verdict};
 
 use super::check::subject;
@@ -27,12 +28,8 @@ use crate::system::signals;
 /// session that there is.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// What would be done: signal, trace, inspect, limit, delete, overwrite, attributes, create,
-    /// mount, connect or machine
-    operation: String,
-    /// To what: a process's number, a path, an address with its port, `@` and the name of a Unix
-    /// socket, or a facility of the machine
-    target: String,
+    #[command(flatten)]
+    words: Words,
     /// In which session
     #[arg(long)]
     session: Option<String>,
@@ -40,20 +37,31 @@ pub struct Arguments {
     /// times
     #[arg(long, value_name = "FILE", conflicts_with = "session")]
     policy: Vec<String>,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// What is asked about.
+#[derive(Debug, clap::Args)]
+pub struct Words {
+    /// What would be done: signal, trace, inspect, limit, delete, overwrite, attributes, create,
+    /// mount, connect or machine
+    operation: String,
+    /// To what: a process's number, a path, an address with its port, `@` and the name of a Unix
+    /// socket, or a facility of the machine
+    target: String,
     /// Which signal
     #[arg(long, default_value = "TERM")]
     signal: String,
     /// By which program, for rules that ask who acts
     #[arg(long, value_name = "PROGRAM")]
     by: Option<PathBuf>,
-    /// As JSON
-    #[arg(long)]
-    json: bool,
 }
 
 /// Asks and shows. The status is 1 when it would be refused.
 pub fn run(raw: &Arguments) -> Result<Exit, Failure> {
-    let question = question(raw)?;
+    let question = raw.words.question()?;
     let answer = if raw.policy.is_empty() {
         super::require_root()?;
         in_session(raw.session.as_deref(), &question)?
@@ -72,30 +80,33 @@ pub fn run(raw: &Arguments) -> Result<Exit, Failure> {
     })
 }
 
-fn question(raw: &Arguments) -> Result<Question, Failure> {
-    let operation = Operation::named(&raw.operation).ok_or_else(|| {
-        let valid = Operation::EVERY.map(Operation::name).join(", ");
-        Failure::usage(format!(
-            "There is no operation `{}`; there are {valid}.",
-            raw.operation
-        ))
-    })?;
-    let signal = match &*raw.signal {
-        "0" => Some(0),
-        name => signals::number(name),
-    };
-    let signal =
-        signal.ok_or_else(|| Failure::usage(format!("There is no signal `{}`.", raw.signal)))?;
-    Ok(Question {
-        operation,
-        signal: if operation == Operation::Signal {
-            signal
-        } else {
-            0
-        },
-        target: target(operation, &raw.target)?,
-        by: raw.by.as_deref().map(program).transpose()?,
-    })
+impl Words {
+    /// What they mean.
+    pub(super) fn question(&self) -> Result<Question, Failure> {
+        let operation = Operation::named(&self.operation).ok_or_else(|| {
+            let valid = Operation::EVERY.map(Operation::name).join(", ");
+            Failure::usage(format!(
+                "There is no operation `{}`; there are {valid}.",
+                self.operation
+            ))
+        })?;
+        let signal = match &*self.signal {
+            "0" => Some(0),
+            name => signals::number(name),
+        };
+        let signal = signal
+            .ok_or_else(|| Failure::usage(format!("There is no signal `{}`.", self.signal)))?;
+        Ok(Question {
+            operation,
+            signal: if operation == Operation::Signal {
+                signal
+            } else {
+                0
+            },
+            target: target(operation, &self.target)?,
+            by: self.by.as_deref().map(program).transpose()?,
+        })
+    }
 }
 
 /// The executable itself, without symbolic links on the way.
@@ -229,6 +240,14 @@ impl Knowledge for Nothing {
         false
     }
 
+    fn has_exceeded(&self, _: u32, _: u8) -> bool {
+        false
+    }
+
+    fn is_granted(&self, _: &GrantKey) -> bool {
+        false
+    }
+
     fn name(&self, session: u32) -> String {
         format!("#{session}")
     }
@@ -239,16 +258,13 @@ mod tests {
     use super::*;
 
     fn ask(operation: &str, target: &str) -> Answer {
-        let raw = Arguments {
+        let words = Words {
             operation: operation.to_owned(),
             target: target.to_owned(),
-            session: None,
-            policy: vec!["default".to_owned()],
             signal: "TERM".to_owned(),
             by: None,
-            json: false,
         };
-        under_policy(&raw.policy, &question(&raw).unwrap()).unwrap()
+        under_policy(&["default".to_owned()], &words.question().unwrap()).unwrap()
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The command line: a file per verb. Each has the raw arguments as they were typed, and
 //! the validated configuration that it runs with.
 
+mod allow;
 mod background;
 mod canary;
 mod check;
@@ -53,6 +54,8 @@ enum Verb {
     Status(status::Arguments),
     Stop(stop::Arguments),
     Resume(resume::Arguments),
+    Allow(allow::Arguments),
+    Revoke(allow::Revoke),
     Explain(explain::Arguments),
     Check(check::Arguments),
     Policy(policy::Arguments),
@@ -85,6 +88,8 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> Exit {
         Verb::Status(raw) => status::run(&raw),
         Verb::Stop(raw) => raw.validate().and_then(stop::Config::run),
         Verb::Resume(raw) => resume::run(&raw),
+        Verb::Allow(raw) => allow::run(&raw),
+        Verb::Revoke(raw) => allow::revoke(&raw),
         Verb::Explain(raw) => explain::run(&raw),
         Verb::Check(raw) => check::run(&raw),
         Verb::Policy(raw) => policy::run(&raw),

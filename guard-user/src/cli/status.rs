@@ -196,6 +196,16 @@ fn troubles(session: &SessionStatus) -> String {
             let _ = write!(text, "\n{name}: {count} {what}\n");
         }
     }
+    for grant in &session.grants {
+        let _ = write!(
+            text,
+            "\n{name}: granted ({}), used {}: {}; take it back with: guard revoke {name} {}\n",
+            grant.number,
+            grant.used,
+            super::allow::shown(grant),
+            grant.number
+        );
+    }
     if !session.exceeded.is_empty() {
         let _ = write!(
             text,
@@ -265,6 +275,7 @@ mod tests {
                 unlabelled: 0,
                 forgotten: 0,
                 exceeded: vec!["workspace".into()],
+                grants: Vec::new(),
                 cgroup: "/sys/fs/cgroup/guard/claude-1".into(),
                 log: "/var/log/guard/x.jsonl".into(),
             }],

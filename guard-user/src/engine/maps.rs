@@ -7,6 +7,7 @@ use anyhow::{Context, Result, bail};
 use aya::maps::{Array, HashMap, Map, MapData, RingBuf};
 use guard_ebpf::automaton::{Row, Start, StartKey};
 use guard_ebpf::bits::Bits;
+use guard_ebpf::grant::{Grant, GrantKey};
 use guard_ebpf::policy::{Policy, UserKey};
 use guard_ebpf::record::ExecutableKey;
 use guard_ebpf::session::{
@@ -45,6 +46,10 @@ pub struct Maps {
     pub ipc_objects: HashMap<MapData, u64, u32>,
     /// Files of sessions' own that the kernel has dropped from memory.
     pub evicted: HashMap<MapData, Shared<EvictedKey>, u32>,
+    /// What people have let sessions do although a rule refuses it.
+    pub grants: HashMap<MapData, Shared<GrantKey>, Shared<Grant>>,
+    /// How many grants each session has.
+    pub granted: Array<MapData, u32>,
     /// The host's own addresses.
     pub addresses: HashMap<MapData, [u8; 16], u32>,
 }
@@ -78,6 +83,8 @@ pub const NAMES: &[&str] = &[
     "EVICTED",
     "MOUNTED",
     "SPENT",
+    "GRANTS",
+    "GRANTED",
 ];
 
 impl Maps {
@@ -98,6 +105,8 @@ impl Maps {
             listeners: pinned(directory, "LISTENERS", Map::LruHashMap)?,
             ipc_objects: pinned(directory, "IPC_OBJECTS", Map::HashMap)?,
             evicted: pinned(directory, "EVICTED", Map::HashMap)?,
+            grants: pinned(directory, "GRANTS", Map::HashMap)?,
+            granted: pinned(directory, "GRANTED", Map::Array)?,
             addresses: pinned(directory, "ADDRESSES", Map::HashMap)?,
         })
     }

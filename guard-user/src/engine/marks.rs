@@ -1,10 +1,11 @@
 //! Marks of inodes, from the user side. aya has no type for inode storage: it is read and written
 //! through the system call, by a descriptor of the file (`bpf(2)`, 5.10).
 
-use std::fs::{self, OpenOptions};
+use std::fs;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use aya::maps::MapData;
@@ -13,6 +14,7 @@ use guard_ebpf::session::{EvictedKey, Mark};
 use super::shared::Shared;
 use super::{Engine, load};
 use crate::explain::Whose;
+use crate::system::files;
 
 /// `BPF_MAP_LOOKUP_ELEM`.
 const LOOKUP: libc::c_long = 1;
@@ -80,23 +82,9 @@ impl Engine {
         if !metadata.is_file() && !metadata.is_dir() {
             return Ok(None);
         }
-        let file = OpenOptions::new()
-            .read(true)
-            .custom_flags(libc::O_NONBLOCK | libc::O_NOCTTY)
-            .open(&path)?;
-        let mut generation = 0_u32;
-        // SAFETY: the kernel writes four bytes (of a `long`, on all file systems that know it, but
-        // for the type's name).
-        let known = unsafe {
-            libc::ioctl(
-                file.as_raw_fd(),
-                libc::FS_IOC_GETVERSION,
-                &raw mut generation,
-            )
-        };
-        if known != 0 {
+        let Ok(generation) = files::generation(Path::new(&path)) else {
             return Ok(None);
-        }
+        };
         let device = metadata.dev();
         let key = EvictedKey {
             device: guard_ebpf::places::device(libc::major(device), libc::minor(device)),

@@ -7,6 +7,7 @@ pub mod attempts;
 mod btf;
 mod debug;
 mod facts;
+mod grants;
 mod install;
 mod kernel;
 mod load;

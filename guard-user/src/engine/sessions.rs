@@ -11,6 +11,7 @@ use guard_ebpf::session::{Counters, MAX_LIMITS, Session, Spent, place};
 use super::maps::full;
 use super::shared::Shared;
 use super::{Engine, Installed, load};
+use crate::system::processes;
 
 /// The size of `CGROUPS`.
 const MAX_CGROUPS: u32 = MAX_SESSIONS * 4;
@@ -35,6 +36,7 @@ impl Engine {
             .set(place(id), Shared(Counters::default()), 0)
             .context("the session's counters cannot be set")?;
         self.lift(id)?;
+        self.revoke_all(id)?;
         self.point(id, policy)?;
         self.last_session = id;
         Ok(id)
@@ -104,6 +106,7 @@ impl Engine {
             let _ = self.maps.owners.remove(&file);
         }
         self.forget_belongings(session);
+        self.revoke_all(session)?;
         let cgroups: Vec<u64> = self
             .maps
             .cgroups
@@ -269,16 +272,9 @@ impl Engine {
 }
 
 /// When a process started, in clock ticks (of which there are 100 a second on every
-/// architecture, `USER_HZ`) since boot: the 22nd field of `/proc/PID/stat`.
+/// architecture, `USER_HZ`) since boot.
 fn start_ticks(pid: u32) -> Result<u64> {
-    let path = format!("/proc/{pid}/stat");
-    let text = std::fs::read_to_string(&path).with_context(|| format!("{path} cannot be read"))?;
-    // The second field is the command name in parentheses, which may hold anything.
-    let rest = text.rsplit_once(')').map_or("", |(_, rest)| rest);
-    let field = rest.split_whitespace().nth(19);
-    field
-        .and_then(|field| field.parse().ok())
-        .with_context(|| format!("{path} has another form than is known"))
+    processes::start(pid).with_context(|| format!("/proc/{pid}/stat cannot be read"))
 }
 
 fn seconds_since_boot() -> Result<u32> {

@@ -2,6 +2,7 @@
 
 use guard_ebpf::automaton::{Row, Start, StartKey};
 use guard_ebpf::bits::Bits;
+use guard_ebpf::grant::{Grant, GrantKey};
 use guard_ebpf::policy::{Policy, UserKey};
 use guard_ebpf::record::ExecutableKey;
 use guard_ebpf::session::{
@@ -20,6 +21,8 @@ impl Plain for Bits {}
 impl Plain for Counters {}
 impl Plain for EvictedKey {}
 impl Plain for ExecutableKey {}
+impl Plain for Grant {}
+impl Plain for GrantKey {}
 impl Plain for Listener {}
 impl Plain for Owner {}
 impl Plain for Policy {}

@@ -14,8 +14,8 @@ use guard_ebpf::operation::{Facility, Operation, Reason, Verdict};
 use guard_ebpf::policy::MAX_RULES;
 use guard_ebpf::record::{
     ExecutableKey, ExecutableRecord, FLAG_ABSTRACT, FLAG_DIRECTORY, FLAG_LINK, FLAG_RENAME,
-    FLAG_TRUNCATED, FLAG_UNMOUNT, FileRecord, Header, Kind, MachineRecord, NO_NUMBER, PATH_BUFFER,
-    ProcessRecord, SocketRecord, Task,
+    FLAG_TRUNCATED, FLAG_UNDER_RULE, FLAG_UNMOUNT, FileRecord, Header, Kind, MachineRecord,
+    NO_NUMBER, PATH_BUFFER, ProcessRecord, SocketRecord, Task,
 };
 use std::mem::offset_of;
 use std::net::Ipv6Addr;
@@ -200,6 +200,7 @@ fn what(bytes: Bytes<'_>) -> Result<What, RecordError> {
         verdict,
         reason,
         rule,
+        under_rule: bytes.byte(offset_of!(Header, flags))? & FLAG_UNDER_RULE != 0,
         signal,
         facility,
         session: bytes.u32(offset_of!(Header, session))?,

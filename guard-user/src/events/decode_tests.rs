@@ -38,6 +38,7 @@ fn an_operation_on_a_process_comes_back_whole() {
                 verdict: Verdict::Deny,
                 reason: Reason::Rule,
                 rule: 3,
+                under_rule: false,
                 signal: 9,
                 facility: None,
                 session: 1,

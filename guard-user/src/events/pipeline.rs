@@ -357,7 +357,11 @@ fn session_name(names: &impl Names, id: u32) -> String {
 
 fn judged(what: &What, actor: Process, target: Target, names: &impl Names) -> Judged {
     let words = reasons::text(what.reason, what.operation, what.facility);
-    let by_rule = matches!(what.reason, Reason::Rule | Reason::Limit);
+    let by_rule = match what.reason {
+        Reason::Rule | Reason::Limit => true,
+        Reason::Grant => what.under_rule,
+        _ => false,
+    };
     let rule = by_rule.then(|| names.rule(what.policy, what.rule));
     let info = rule.flatten();
     Judged {

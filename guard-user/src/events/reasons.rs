@@ -24,6 +24,7 @@ pub fn name(reason: Reason, facility: Option<Facility>) -> Option<String> {
 
 /// The words for a reason; `None` for [`Reason::Rule`], since rules have their own.
 #[must_use]
+#[expect(clippy::too_many_lines, reason = "a table")]
 pub fn text(reason: Reason, operation: Operation, facility: Option<Facility>) -> Option<Text> {
     if let (Reason::Default, Some(facility)) = (reason, facility) {
         let name = facility.name();
@@ -112,6 +113,10 @@ pub fn text(reason: Reason, operation: Operation, facility: Option<Facility>) ->
         (Reason::Limit, _) => (
             "the rule lets so many through, and there were more",
             "ask whoever runs guard whether it goes on: they lift the limit with `guard resume`",
+        ),
+        (Reason::Grant, _) => (
+            "a person has let the session do just this (`guard allow`)",
+            "nothing: it went through; `guard status` says how often and how long it still may",
         ),
         (Reason::Error, _) => (
             "guard did not find the session's policy; in doubt it refuses",

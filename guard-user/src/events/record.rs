@@ -69,8 +69,10 @@ pub struct What {
     pub verdict: Verdict,
     /// Why.
     pub reason: Reason,
-    /// The rule's index, for [`Reason::Rule`].
+    /// The rule's index, for [`Reason::Rule`], [`Reason::Limit`] and what is `under_rule`.
     pub rule: u8,
+    /// Of what was granted: whether a rule refuses it, and not the want of one.
+    pub under_rule: bool,
     /// The signal's number, for [`Operation::Signal`]; otherwise 0.
     pub signal: u8,
     /// The facility, for [`Operation::Machine`].

@@ -9,18 +9,22 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _}
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow};
-use guard_ebpf::operation::Facility;
+use guard_ebpf::operation::{Facility, Operation};
 use guard_ebpf::places::{self, magic};
 
+use super::grantable::Subject;
 use crate::events::text::escaped;
 use crate::policy::evaluate::{FileFacts, ProcessFacts};
 use crate::server::addresses::addresses;
 use crate::system::mounts::Mounts;
+use crate::system::processes;
 
 /// A process.
 pub struct Process {
     /// What rules ask for.
     pub facts: ProcessFacts,
+    /// When it started, in clock ticks since boot.
+    pub start: u64,
     /// For people.
     pub shown: String,
 }
@@ -31,8 +35,8 @@ pub struct Found {
     pub facts: FileFacts,
     /// What kind of place it is.
     pub kind: Kind,
-    /// Whether it lies in procfs.
-    pub is_procfs: bool,
+    /// The magic number of its file system.
+    pub magic: u64,
     /// The file itself; none where there is none yet.
     pub file: Option<File>,
     /// For people.
@@ -54,6 +58,23 @@ pub enum Kind {
     Machine(Facility),
 }
 
+impl Found {
+    /// What a grant would be for.
+    pub(super) fn subject(&self, operation: Operation) -> Result<Subject> {
+        match &self.file {
+            Some(file) if operation != Operation::Create => Ok(Subject::File(
+                file.try_clone()?,
+                self.facts.device,
+                self.magic,
+            )),
+            _ => Ok(Subject::None(
+                "a grant is for one thing that is there; what is to be made can only be let by a rule, \
+                 which goes by the path",
+            )),
+        }
+    }
+}
+
 /// Where a path lies: the file system's device number, and the path from its root. Symbolic links
 /// have to be resolved before.
 pub fn place(mounts: &Mounts, path: &Path) -> Result<(u32, Vec<u8>)> {
@@ -72,6 +93,7 @@ pub fn process(mounts: &Mounts, pid: u32) -> Result<Process> {
     let directory = PathBuf::from(format!("/proc/{pid}"));
     let status = fs::read_to_string(directory.join("status"))
         .map_err(|_| anyhow!("there is no process {pid}"))?;
+    let start = processes::start(pid).with_context(|| format!("there is no process {pid}"))?;
     let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name));
     let uid = field("Uid:")
         .and_then(|line| line.split_whitespace().nth(1)?.parse().ok())
@@ -98,6 +120,7 @@ pub fn process(mounts: &Mounts, pid: u32) -> Result<Process> {
             uid,
             cgroup: cgroup.into(),
         },
+        start,
         shown,
     })
 }
@@ -136,7 +159,7 @@ pub fn file(mounts: &Mounts, path: &Path) -> Result<Found> {
             is_own: false,
         },
         kind: kind(magic, &whole, metadata.as_ref()),
-        is_procfs: magic == magic::PROC,
+        magic,
         shown: match (&metadata, is_directory) {
             (Some(_), true) => format!("the directory {}", place_shown(&whole)),
             (Some(_), false) => place_shown(&whole),

@@ -2,17 +2,20 @@
 //! decision that the kernel's programs make.
 
 mod facts;
+mod grantable;
 mod question;
 mod shown;
+mod told;
 
 use std::net::IpAddr;
 use std::os::fd::{AsFd as _, BorrowedFd};
 
 use anyhow::{Result, bail};
-use guard_ebpf::decision::Decision;
+use guard_ebpf::decision::{self, Decision};
+use guard_ebpf::grant::GrantKey;
 use guard_ebpf::operation::{Facility, Operation, Reason, Verdict};
+use guard_ebpf::places::magic;
 
-use crate::events::reasons;
 use crate::policy::compiled::{Compiled, RuleInfo};
 use crate::policy::evaluate::{Decider, FileFacts, SocketFacts};
 use crate::system::mounts::Mounts;
@@ -20,6 +23,8 @@ use crate::system::mounts::Mounts;
 pub use question::{Answer, Question, Target};
 
 use facts::{Found, Kind};
+use grantable::Subject;
+use told::Told;
 
 /// Whose own a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +47,10 @@ pub trait Knowledge {
     fn whose(&self, file: BorrowedFd<'_>) -> Result<Whose>;
     /// Whether a process is one of guard's.
     fn is_guard(&self, pid: u32) -> bool;
+    /// Whether a session has exceeded one of its policy's limits.
+    fn has_exceeded(&self, session: u32, limit: u8) -> bool;
+    /// Whether a person has granted a session something, and it holds still.
+    fn is_granted(&self, key: &GrantKey) -> bool;
     /// What a session is called.
     fn name(&self, session: u32) -> String;
 }
@@ -54,6 +63,38 @@ pub fn answer(
     session: u32,
     known: &dyn Knowledge,
 ) -> Result<Answer> {
+    let mut told = told(question, policy, session, known)?;
+    if let Ok(key) = told.key(question, rules, session)
+        && known.is_granted(&key)
+    {
+        told.under_rule = matches!(told.decision.reason, Reason::Rule | Reason::Limit);
+        told.decision = Decision {
+            rule: told.decision.rule,
+            ..allowed(Reason::Grant)
+        };
+    }
+    Ok(told.worded(question, rules))
+}
+
+/// The answer, without what was granted before, and what a grant for just this has as its key.
+pub fn refusal(
+    question: &Question,
+    policy: &Compiled,
+    rules: &[RuleInfo],
+    session: u32,
+    known: &dyn Knowledge,
+) -> Result<(Answer, Result<GrantKey>)> {
+    let told = told(question, policy, session, known)?;
+    let key = told.key(question, rules, session);
+    Ok((told.worded(question, rules), key))
+}
+
+fn told(
+    question: &Question,
+    policy: &Compiled,
+    session: u32,
+    known: &dyn Knowledge,
+) -> Result<Told> {
     let mounts = Mounts::read()?;
     let actor = question
         .by
@@ -68,19 +109,16 @@ pub fn answer(
         known,
         mounts: &mounts,
     };
-    let told = asked.told()?;
-    Ok(told.worded(question, rules))
-}
-
-/// A decision with what people are told besides.
-struct Told {
-    decision: Decision,
-    /// The operation that it came to: files by which the machine is controlled are the machine.
-    operation: Operation,
-    facility: Option<Facility>,
-    target: String,
-    whose: String,
-    notes: Vec<String>,
+    let mut told = asked.told()?;
+    let rule = told.decision.rule;
+    let limit = policy.policy.limited.get(usize::from(rule)).copied();
+    if told.decision.limited
+        && let Some(limit) = limit.and_then(|limit| limit.checked_sub(1))
+        && known.has_exceeded(session, limit)
+    {
+        told.decision = decision::exceeded(&policy.policy, rule);
+    }
+    Ok(told)
 }
 
 struct Asked<'a> {
@@ -112,6 +150,8 @@ impl Asked<'_> {
                 target: format!("the facility {}", facility.name()),
                 whose: "the whole machine's".into(),
                 notes: Vec::new(),
+                subject: Subject::Facility,
+                under_rule: false,
             }),
             Target::Address(address, port) if operation == Operation::Connect => {
                 Ok(self.address(*address, *port))
@@ -125,6 +165,10 @@ impl Asked<'_> {
                 target: format!("@{name}"),
                 whose: OF_SOCKETS.into(),
                 notes: Vec::new(),
+                subject: Subject::None(
+                    "whoever comes first takes an abstract name; write a rule, which goes by the name",
+                ),
+                under_rule: false,
             }),
             _ => bail!(
                 "`{}` is not done to such a target; `guard explain --help` says what is",
@@ -146,6 +190,12 @@ impl Asked<'_> {
             target: process.shown.clone(),
             whose,
             notes: Vec::new(),
+            subject: if self.known.is_guard(pid) {
+                Subject::None("it is one of guard's own processes, and nobody can grant that")
+            } else {
+                Subject::Process(pid, process.start)
+            },
+            under_rule: false,
         };
         if owner == Some(self.session) {
             let whose = "the session's own: it carries the session's label";
@@ -169,6 +219,7 @@ impl Asked<'_> {
     fn file(&self, path: &std::path::Path) -> Result<Told> {
         let operation = self.question.operation;
         let found = facts::file(self.mounts, path)?;
+        let subject = found.subject(operation)?;
         let (whose, own) = self.whose(&found)?;
         let facts = FileFacts {
             is_own: own == Own::Made,
@@ -179,7 +230,7 @@ impl Asked<'_> {
             Kind::Tree => (self.by.on_file(operation, &facts), None),
             Kind::Free => (allowed(Reason::Own), None),
             Kind::Pins => (Decision::deny(Reason::GuardPin), None),
-            Kind::Machine(_) if operation == Operation::Create && found.is_procfs => {
+            Kind::Machine(_) if operation == Operation::Create && found.magic == magic::PROC => {
                 notes.push("nothing can be made in procfs".to_owned());
                 (allowed(Reason::Own), None)
             }
@@ -218,6 +269,8 @@ impl Asked<'_> {
             target: found.shown,
             whose,
             notes,
+            subject,
+            under_rule: false,
         })
     }
 
@@ -259,6 +312,7 @@ impl Asked<'_> {
 
     fn unix_socket(&self, path: &std::path::Path) -> Result<Told> {
         let found = facts::file(self.mounts, path)?;
+        let subject = found.subject(Operation::Connect)?;
         let facts = FileFacts {
             is_directory: false,
             ..found.facts
@@ -270,6 +324,8 @@ impl Asked<'_> {
             target: found.shown,
             whose: OF_SOCKETS.into(),
             notes: Vec::new(),
+            subject,
+            under_rule: false,
         })
     }
 
@@ -291,6 +347,8 @@ impl Asked<'_> {
                 format!("this host's; {OF_SOCKETS}")
             },
             notes: vec!["datagrams are free where no rule says otherwise".to_owned()],
+            subject: Subject::Address(address, port),
+            under_rule: false,
         }
     }
 }
@@ -304,50 +362,4 @@ enum Own {
     Not,
     Made,
     Below,
-}
-
-impl Told {
-    fn worded(self, question: &Question, rules: &[RuleInfo]) -> Answer {
-        let Decision {
-            verdict,
-            reason,
-            rule,
-            ..
-        } = self.decision;
-        let words = reasons::text(reason, self.operation, self.facility);
-        let is_refused = verdict != Verdict::Allow;
-        let words = words.filter(|_| is_refused);
-        let info = matches!(reason, Reason::Rule | Reason::Limit)
-            .then(|| rules.get(usize::from(rule)))
-            .flatten();
-        let free = (question.operation, reason, verdict);
-        let because = match free {
-            (Operation::Create, Reason::Default, Verdict::Allow) => {
-                Some("new files are free where no rule says otherwise".to_owned())
-            }
-            (Operation::Connect, Reason::Default, Verdict::Allow) => {
-                Some("other hosts are free where no rule says otherwise".to_owned())
-            }
-            _ => None,
-        };
-        Answer {
-            verdict,
-            reason,
-            rule: info.map(|info| info.name.clone()).or_else(|| {
-                let facility = self.facility.filter(|_| is_refused);
-                reasons::name(reason, facility)
-            }),
-            source: info
-                .and_then(|info| info.source.as_ref())
-                .map(|(file, line)| format!("{file}:{line}")),
-            because: info
-                .and_then(|info| info.because.clone())
-                .or_else(|| words.as_ref().map(|words| words.because.to_owned()))
-                .or(because),
-            instead: words.map(|words| words.instead.into_owned()),
-            target: self.target,
-            whose: self.whose,
-            notes: self.notes,
-        }
-    }
 }

@@ -59,19 +59,23 @@ impl Reader<'_> {
 
     /// A time in seconds; 0 after a mistake.
     fn period(&mut self, span: Span, text: &str) -> u32 {
-        let seconds = UNITS.iter().find_map(|(unit, length)| {
-            let number: u32 = text.strip_suffix(*unit)?.trim_end().parse().ok()?;
-            number.checked_mul(*length)
-        });
-        match seconds {
-            Some(seconds) if (1..=LONGEST).contains(&seconds) => seconds,
-            _ => {
-                self.mistake(
-                    span,
-                    "a time is a number with a unit, such as `30s`, `10m`, `1h`, and at most `7d`",
-                );
-                0
-            }
-        }
+        seconds(text).unwrap_or_else(|| {
+            self.mistake(span, TIME);
+            0
+        })
     }
+}
+
+/// What a time is.
+pub const TIME: &str =
+    "a time is a number with a unit, such as `30s`, `10m`, `1h`, and at most `7d`";
+
+/// A time in seconds; none for what is no [`TIME`].
+#[must_use]
+pub fn seconds(text: &str) -> Option<u32> {
+    let seconds = UNITS.iter().find_map(|(unit, length)| {
+        let number: u32 = text.strip_suffix(*unit)?.trim_end().parse().ok()?;
+        number.checked_mul(*length)
+    });
+    seconds.filter(|seconds| (1..=LONGEST).contains(seconds))
 }

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use guard_ebpf::abi::MAX_SIGNAL;
 use guard_ebpf::automaton::{DEAD, Start};
 use guard_ebpf::bits::{Bits, MAX_CLAUSES};
+use guard_ebpf::grant;
 use guard_ebpf::operation::{Facility, Operation};
 use guard_ebpf::policy::{Limit, MAX_RULES, MODE_AUDIT, MODE_ENFORCE, Policy, SELECTORS, Selector};
 use guard_ebpf::session::MAX_LIMITS;
@@ -78,6 +79,7 @@ pub(crate) fn compile(
     };
     for (index, rule) in ruleset.rules.iter().enumerate() {
         compiler.policy.effects[index] = rule.effect as u8;
+        compiler.policy.numbers[index] = grant::rule(rule.info.name.as_bytes());
         compiler.rule(index, rule);
     }
     if compiler.clauses > MAX_CLAUSES {

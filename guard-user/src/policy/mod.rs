@@ -1,6 +1,6 @@
 //! Policies: YAML → document → compiled policy.
 
-mod at_most;
+pub mod at_most;
 mod automaton;
 mod builtin;
 mod cases;

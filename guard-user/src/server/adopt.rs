@@ -142,5 +142,7 @@ fn unknown(id: u32, paths: &Paths) -> Result<SessionState> {
         mounts: String::new(),
         // Whether it was seen is lost with the state.
         proof: Proof::Missed,
+        grants: Vec::new(),
+        granted: 0,
     })
 }

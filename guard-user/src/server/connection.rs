@@ -109,6 +109,8 @@ impl Server {
                     self.stop(&session, Duration::from_millis(grace)).await
                 }
                 Ok(Request::Resume { session }) => self.lift_limits(&session, peer.pid),
+                Ok(Request::Allow(request)) => self.allow(&request, peer.pid),
+                Ok(Request::Revoke { session, number }) => self.revoke(&session, number, peer.pid),
                 Ok(Request::Explain { session, question }) => self.explain(&session, &question),
                 Ok(Request::Status) => Response::Status(Box::new(self.status())),
                 Err(refused) => {

@@ -4,6 +4,7 @@
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use anyhow::Result;
+use guard_ebpf::grant::{Grant, GrantKey};
 use guard_ebpf::session::Counters;
 
 use crate::explain::Whose;
@@ -54,6 +55,13 @@ pub trait Enforcer {
     fn exceeded(&self, session: u32) -> Result<Vec<u8>>;
     /// Has a session begin anew with all limits.
     fn lift_limits(&mut self, session: u32) -> Result<()>;
+    /// Lets a session do something although a rule refuses it. What was granted before for just this
+    /// begins anew.
+    fn grant(&mut self, key: GrantKey, grant: Grant) -> Result<()>;
+    /// What a session was granted, what has expired included.
+    fn grants(&self, session: u32) -> Result<Vec<(GrantKey, Grant)>>;
+    /// Takes a grant back. One that is gone already is fine.
+    fn revoke(&mut self, key: GrantKey) -> Result<()>;
     /// Ends a session that has no processes.
     fn end_session(&mut self, session: u32) -> Result<()>;
     /// Labels whatever is moved into the cgroup of this id.

@@ -3,6 +3,7 @@
 use std::os::fd::BorrowedFd;
 
 use anyhow::{Context, Result};
+use guard_ebpf::grant::GrantKey;
 
 use super::core::{Inner, Refused, Server};
 use super::protocol::Response;
@@ -51,6 +52,16 @@ impl Knowledge for Inner {
     fn is_guard(&self, pid: u32) -> bool {
         let engine = self.engine.as_ref();
         engine.is_some_and(|engine| engine.is_protected(pid))
+    }
+
+    fn has_exceeded(&self, session: u32, limit: u8) -> bool {
+        let engine = self.engine.as_ref();
+        let exceeded = engine.and_then(|engine| engine.exceeded(session).ok());
+        exceeded.is_some_and(|exceeded| exceeded.contains(&limit))
+    }
+
+    fn is_granted(&self, key: &GrantKey) -> bool {
+        self.holds(key)
     }
 
     fn name(&self, session: u32) -> String {

@@ -4,6 +4,7 @@ use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use guard_ebpf::grant::{Grant, GrantKey};
 use guard_ebpf::session::Counters;
 use nix::mount::{MsFlags, mount};
 
@@ -95,6 +96,18 @@ impl Enforcer for Engine {
 
     fn lift_limits(&mut self, session: u32) -> Result<()> {
         Engine::lift_limits(self, session)
+    }
+
+    fn grant(&mut self, key: GrantKey, grant: Grant) -> Result<()> {
+        Engine::grant(self, key, grant)
+    }
+
+    fn grants(&self, session: u32) -> Result<Vec<(GrantKey, Grant)>> {
+        Engine::grants(self, session)
+    }
+
+    fn revoke(&mut self, key: GrantKey) -> Result<()> {
+        Engine::revoke(self, key)
     }
 
     fn end_session(&mut self, session: u32) -> Result<()> {

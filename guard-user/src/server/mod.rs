@@ -15,6 +15,7 @@ mod feed;
 mod fingerprint;
 mod finish;
 mod follower;
+mod grants;
 mod health;
 pub mod host;
 pub mod kernel;

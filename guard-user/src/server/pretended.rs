@@ -17,6 +17,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 
 use anyhow::{Context, Result, ensure};
+use guard_ebpf::grant::{Grant, GrantKey};
 use guard_ebpf::session::Counters;
 
 use super::core::CgroupHost;
@@ -47,6 +48,8 @@ pub struct Pretended {
     pub made: BTreeMap<u64, u32>,
     /// Sessions with the limits that they have exceeded.
     pub exceeded: BTreeSet<(u32, u8)>,
+    /// What sessions were granted.
+    pub grants: Vec<(GrantKey, Grant)>,
     pub addresses: Vec<[u8; 16]>,
     /// Sessions whose tasks were given up.
     pub given_up: BTreeSet<u32>,
@@ -232,6 +235,30 @@ impl Enforcer for Engine {
     fn lift_limits(&mut self, session: u32) -> Result<()> {
         let mut engine = self.0.borrow_mut();
         engine.exceeded.retain(|(other, _)| *other != session);
+        Ok(())
+    }
+
+    fn grant(&mut self, key: GrantKey, grant: Grant) -> Result<()> {
+        let mut engine = self.0.borrow_mut();
+        engine.grants.retain(|(other, _)| *other != key);
+        engine.grants.push((key, grant));
+        Ok(())
+    }
+
+    fn grants(&self, session: u32) -> Result<Vec<(GrantKey, Grant)>> {
+        let engine = self.0.borrow();
+        let grants = engine.grants.iter();
+        Ok(grants
+            .filter(|(key, _)| key.session == session)
+            .copied()
+            .collect())
+    }
+
+    fn revoke(&mut self, key: GrantKey) -> Result<()> {
+        self.0
+            .borrow_mut()
+            .grants
+            .retain(|(other, _)| *other != key);
         Ok(())
     }
 

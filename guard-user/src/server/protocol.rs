@@ -17,7 +17,7 @@ use crate::session::name::Name;
 
 /// The protocol's version. Client and server have to agree on it: they are one program, and
 /// differ only when it was replaced while a server was running.
-pub const VERSION: u32 = 3;
+pub const VERSION: u32 = 4;
 
 /// The longest line, in bytes.
 pub const MAX_LINE: usize = 4 << 20;
@@ -66,6 +66,15 @@ pub enum Request {
         /// Which.
         session: Name,
     },
+    /// That a session may do one thing that is refused.
+    Allow(Box<Allow>),
+    /// That what was granted is granted no more.
+    Revoke {
+        /// To which session.
+        session: Name,
+        /// Which grant; all without.
+        number: Option<u32>,
+    },
     /// Whether a session may do something, and why.
     Explain {
         /// Which.
@@ -75,6 +84,22 @@ pub enum Request {
     },
     /// Events as they happen, those that the filter wants.
     Follow(Filter),
+}
+
+/// A grant that is asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Allow {
+    /// To which session.
+    pub session: Name,
+    /// What, and to what.
+    pub question: Question,
+    /// Which rule refuses it, `default` for none: without it, whichever does.
+    pub rule: Option<String>,
+    /// How often; without it, as often as it likes.
+    pub times: Option<u64>,
+    /// For how long, in seconds.
+    pub seconds: u32,
 }
 
 /// A session that is asked for.
@@ -152,6 +177,13 @@ pub enum Response {
     Resumed {
         /// The rules' names.
         rules: Vec<String>,
+    },
+    /// It may.
+    Granted(Box<GrantStatus>),
+    /// These grants are taken back.
+    Revoked {
+        /// As they were.
+        grants: Vec<GrantStatus>,
     },
     /// Whether it may, and why.
     Explained(Box<Answer>),
@@ -247,10 +279,31 @@ pub struct SessionStatus {
     pub forgotten: u64,
     /// The rules whose limits it has exceeded.
     pub exceeded: Vec<String>,
+    /// What people have let it do although a rule refuses it.
+    #[serde(default)]
+    pub grants: Vec<GrantStatus>,
     /// Its cgroup.
     pub cgroup: PathBuf,
     /// Its log.
     pub log: PathBuf,
+}
+
+/// A grant, as `guard status` shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GrantStatus {
+    /// Its number, by which it is taken back.
+    pub number: u32,
+    /// What is granted, in words: the operation and the target.
+    pub what: String,
+    /// The rule that refuses it; none where it is refused for want of a rule.
+    pub rule: Option<String>,
+    /// How often it was used.
+    pub used: u64,
+    /// How often it may be used; none for as often as the session likes.
+    pub times: Option<u64>,
+    /// For how many seconds more.
+    pub seconds: u64,
 }
 
 /// How often an operation got a verdict.

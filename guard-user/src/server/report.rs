@@ -57,6 +57,7 @@ fn session_status(inner: &Inner, id: u32, session: &Session) -> SessionStatus {
         unlabelled: counters.unlabelled,
         forgotten: counters.forgotten,
         exceeded: inner.exceeded(id),
+        grants: inner.grants(id),
         cgroup: state.cgroup.directory.clone(),
         log: state.log.clone(),
     }

@@ -120,6 +120,8 @@ impl Server {
                     actor: pid,
                     target: std::process::id(),
                 },
+                grants: Vec::new(),
+                granted: 0,
             },
             is_awaited: true,
             status: None,

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::enforcer::Installed;
+use super::grants::Granted;
 use super::proof::Proof;
 use crate::policy::compiled::RuleInfo;
 use crate::session::cgroup::SessionCgroup;
@@ -62,6 +63,12 @@ pub struct SessionState {
     pub mounts: String,
     /// Where the proof is that it enforces.
     pub proof: Proof,
+    /// What people have let it do although a rule refuses it.
+    #[serde(default)]
+    pub grants: Vec<Granted>,
+    /// How many grants it has had: the number of the last one.
+    #[serde(default)]
+    pub granted: u32,
 }
 
 /// A policy by its id, and what its rules are called.
@@ -200,6 +207,8 @@ pub(crate) mod tests {
             log: "/var/log/guard/a-1-20261122T140312.000Z.jsonl".into(),
             mounts: String::new(),
             proof: Proof::Seen,
+            grants: Vec::new(),
+            granted: 0,
         }
     }
 

@@ -37,6 +37,28 @@ pub fn read_ordinary(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// Which of the files that had its inode's number one after the other a file or directory is
+/// (`FS_IOC_GETVERSION`). An error where the file system does not say.
+pub fn generation(path: &Path) -> io::Result<u32> {
+    let flags = OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY | OFlag::O_CLOEXEC;
+    let file: OwnedFd = open(path, flags, Mode::empty())?;
+    let mut generation = 0_u32;
+    // SAFETY: the kernel writes four bytes (of a `long`, on all file systems that know it, but for
+    // the type's name).
+    let known = unsafe {
+        libc::ioctl(
+            file.as_raw_fd(),
+            libc::FS_IOC_GETVERSION,
+            &raw mut generation,
+        )
+    };
+    if known == 0 {
+        Ok(generation)
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -24,6 +24,12 @@ pub fn executable(pid: u32, start: u64, inode: u64) -> Option<PathBuf> {
     (ticks == start / nanoseconds_per_tick()?).then_some(path)
 }
 
+/// When a process started, in clock ticks since boot; none when it is gone.
+#[must_use]
+pub fn start(pid: u32) -> Option<u64> {
+    start_ticks(&std::fs::read(format!("/proc/{pid}/stat")).ok()?)
+}
+
 /// The start time of a process in clock ticks since boot: field 22 of `/proc/PID/stat`.
 fn start_ticks(stat: &[u8]) -> Option<u64> {
     // Field 2 is the command name in parentheses, which may hold anything, `)` included.

@@ -3,6 +3,7 @@
 //! gone with it.
 
 mod delete;
+mod hammer;
 mod identity;
 mod ring;
 pub(crate) mod script;
@@ -139,6 +140,7 @@ fn attempt(task: &Task) -> anyhow::Result<Attempt> {
         signals::attempt,
         trace::attempt,
         delete::attempt,
+        hammer::attempt,
         identity::attempt,
     ] {
         if let Some(result) = family(name, &words)? {

@@ -35,7 +35,7 @@ const OVERHEAD: u64 = 120;
 const LONGEST: u64 = 2400;
 
 /// Variables of the environment that tests in the machines go by.
-const HANDED: &[&str] = &["GUARD_PAIRS"];
+const HANDED: &[&str] = &["GUARD_EDITS", "GUARD_PAIRS"];
 
 /// The image that is an initramfs.
 const SMALL: &str = "small";

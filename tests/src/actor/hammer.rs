@@ -1,0 +1,51 @@
+//! Doing the same again and again, and looking whether the answer is ever another one.
+
+use std::path::Path;
+
+use anyhow::ensure;
+use nix::errno::Errno;
+use nix::libc::{self, SIGCONT, SIGWINCH};
+
+use super::{Attempt, Words};
+use crate::support::raw::{self, call};
+
+/// Rounds between two looks at whether it is over.
+const ROUNDS: usize = 100;
+
+/// What is permitted and what is forbidden, until a file appears. Takes a process, a file whose mode
+/// may be changed, one whose mode may not, and the file that ends it. Returns how many operations of
+/// either kind there were.
+pub fn attempt(name: &str, words: &Words<'_>) -> anyhow::Result<Option<Attempt>> {
+    if name != "hammer" {
+        return Ok(None);
+    }
+    let pid = words.word(0)?;
+    let (permitted, forbidden) = (raw::c_string(words.text(1)?), raw::c_string(words.text(2)?));
+    let end = Path::new(words.text(3)?);
+    let chmod = |path: &std::ffi::CStr| call(libc::SYS_chmod, &[path.as_ptr() as usize, 0o644]);
+    let mut done = 0;
+    while !end.exists() {
+        for _ in 0..ROUNDS {
+            for (what, answer) in [
+                ("signal", call(libc::SYS_kill, &[pid, SIGWINCH as usize])),
+                ("change of mode", chmod(&permitted)),
+            ] {
+                ensure!(
+                    answer.is_ok(),
+                    "after {done}: a permitted {what}: {answer:?}"
+                );
+            }
+            for (what, answer) in [
+                ("signal", call(libc::SYS_kill, &[pid, SIGCONT as usize])),
+                ("change of mode", chmod(&forbidden)),
+            ] {
+                ensure!(
+                    answer == Err(Errno::EPERM),
+                    "after {done}: a forbidden {what}: {answer:?}"
+                );
+            }
+            done += 2;
+        }
+    }
+    Ok(Some(Ok(done)))
+}
