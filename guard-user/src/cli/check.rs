@@ -6,9 +6,11 @@ use super::exit::{Exit, Failure};
 use super::output::{self, print, say_line};
 use super::run::choose_workspace;
 use crate::events::text::escaped;
+use crate::explain;
 use crate::policy::diagnostics::Diagnostic;
 use crate::policy::load::Loaded;
 use crate::policy::repository;
+use crate::policy::unmatched::unmatched;
 use crate::policy::unreached::unreached;
 use crate::server::compiler::{Mistake, Subject};
 use crate::server::policies::Policies;
@@ -133,6 +135,13 @@ fn check(subject: &Subject, file: &str, tests: bool) -> Checked {
         (policies.load(&subject)?, None)
     };
     loaded.notes.extend(unreached(&loaded.ruleset, file));
+    loaded.notes.extend(unmatched(
+        &loaded.ruleset,
+        &loaded.compiled,
+        file,
+        &explain::processes(),
+        &|path| path.symlink_metadata().is_ok(),
+    ));
     Ok((loaded, tests))
 }
 

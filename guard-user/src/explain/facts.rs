@@ -88,6 +88,19 @@ fn place_shown(path: &Path) -> String {
     escaped(path.as_os_str().as_bytes())
 }
 
+/// What rules ask for of every process that runs, as far as it is known.
+pub fn processes() -> Vec<ProcessFacts> {
+    let Ok(mounts) = Mounts::read() else {
+        return Vec::new();
+    };
+    let entries = fs::read_dir("/proc").into_iter().flatten();
+    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    // One that has ended meanwhile is none.
+    pids.filter_map(|pid| process(&mounts, pid).ok())
+        .map(|process| process.facts)
+        .collect()
+}
+
 /// A process by its pid.
 pub fn process(mounts: &Mounts, pid: u32) -> Result<Process> {
     let directory = PathBuf::from(format!("/proc/{pid}"));

@@ -22,6 +22,7 @@ use crate::system::mounts::Mounts;
 
 pub use question::{Answer, Question, Target};
 
+pub use facts::processes;
 use facts::{Found, Kind};
 use grantable::Subject;
 use told::Told;

@@ -4,8 +4,8 @@
 use std::net::IpAddr;
 
 use guard_ebpf::automaton::Row;
-use guard_ebpf::bits::Bits;
-use guard_ebpf::decision::{Decision, Matched, decide};
+use guard_ebpf::bits::{Bits, MAX_CLAUSES};
+use guard_ebpf::decision::{Candidates, Decision, Matched, decide};
 use guard_ebpf::operation::{Facility, Operation, Reason, Verdict};
 use guard_ebpf::policy::Selector;
 use guard_ebpf::socket::{digit, endpoint};
@@ -79,6 +79,25 @@ impl Compiled {
         }
     }
 
+    /// The rules that are about a process, whatever is done to it, by whomever, and whichever of them
+    /// decides.
+    pub fn about_process(&self, facts: &ProcessFacts) -> impl Iterator<Item = u8> {
+        let clauses = self.policy.operations.iter();
+        let clauses = clauses.fold(Bits::NONE, |all, &some| all.or(some));
+        let mut left = Candidates::from_bits(clauses);
+        left.narrow(&self.policy, Selector::Path, Bits::NONE);
+        let matched = self.by(None).on(facts);
+        for kind in Selector::EVERY.into_iter().filter(|kind| kind.fits(true)) {
+            if kind != Selector::Actor {
+                left.narrow(&self.policy, kind, matched.0[kind as usize]);
+            }
+        }
+        let left = left.bits();
+        (0..MAX_CLAUSES)
+            .filter(move |&clause| !left.and(Bits::one(clause)).is_empty())
+            .map(|clause| self.policy.clause_rule[clause])
+    }
+
     fn start(&self, device: u32) -> guard_ebpf::automaton::Start {
         let listed = self.starts.iter().find(|(known, _)| *known == device);
         listed.map_or(self.policy.elsewhere, |(_, start)| *start)
@@ -111,6 +130,11 @@ impl Decider<'_> {
     /// Decides on an operation on a process. `signal` counts for [`Operation::Signal`] only.
     #[must_use]
     pub fn on_process(self, operation: Operation, signal: u32, facts: &ProcessFacts) -> Decision {
+        decide(&self.compiled.policy, operation, signal, &self.on(facts))
+    }
+
+    /// What a process satisfies.
+    fn on(self, facts: &ProcessFacts) -> Matched {
         let mut matched = self.matched();
         let row = if let Some((device, path)) = &facts.executable {
             self.compiled
@@ -136,7 +160,7 @@ impl Decider<'_> {
             without_root(&facts.cgroup),
         );
         matched.set(Selector::Cgroup, cgroup.matches);
-        decide(&self.compiled.policy, operation, signal, &matched)
+        matched
     }
 
     /// Decides on an operation on a file.

@@ -36,6 +36,7 @@ mod sockets;
 mod source;
 mod spell;
 mod tree;
+pub mod unmatched;
 pub mod unreached;
 mod variables;
 pub mod verify;

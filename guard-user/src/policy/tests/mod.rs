@@ -13,6 +13,7 @@ mod presets;
 mod reference;
 mod resolved;
 mod schema;
+mod unmatched;
 mod unreached;
 mod verdicts;
 
