@@ -11,3 +11,4 @@ pub mod policy;
 pub mod server;
 pub mod session;
 pub mod system;
+pub mod trial;

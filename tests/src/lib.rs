@@ -27,6 +27,7 @@ pub mod registry;
 mod reload;
 mod support;
 mod systemd;
+mod trial;
 mod workloads;
 
 pub use attacks::threats::rows as threats;

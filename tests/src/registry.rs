@@ -87,6 +87,7 @@ pub fn all() -> impl Iterator<Item = &'static Test> {
         crate::explain::TESTS,
         crate::events::TESTS,
         crate::cli::TESTS,
+        crate::trial::TESTS,
         crate::refusals::TESTS,
         crate::systemd::TESTS,
         crate::workloads::TESTS,

@@ -180,6 +180,7 @@ pub(super) fn subject() -> Result<Subject, Failure> {
         home: identity.home,
         workspace,
         repository,
+        audit: false,
         mounts,
     })
 }

@@ -10,6 +10,7 @@ pub mod exit;
 mod explain;
 mod generate;
 pub mod output;
+mod plan;
 mod policy;
 mod resume;
 mod run;
@@ -50,6 +51,7 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Verb {
     Run(run::Arguments),
+    Plan(plan::Arguments),
     Tail(tail::Arguments),
     Status(status::Arguments),
     Stop(stop::Arguments),
@@ -84,6 +86,7 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> Exit {
     };
     let result = match arguments.verb {
         Verb::Run(raw) => raw.validate().and_then(run::Config::run),
+        Verb::Plan(raw) => raw.validate().and_then(plan::Config::run),
         Verb::Tail(raw) => raw.validate().and_then(tail::Config::run),
         Verb::Status(raw) => status::run(&raw),
         Verb::Stop(raw) => raw.validate().and_then(stop::Config::run),

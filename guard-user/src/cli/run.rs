@@ -1,7 +1,7 @@
 //! `guard run`: a command in a guarded session, as if guard weren't there.
 
 use std::ffi::OsString;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::exit::{Exit, Failure};
@@ -19,6 +19,7 @@ use crate::session::launch::Plan;
 use crate::session::name::Name;
 use crate::session::supervise::{Supervisor, end_as};
 use crate::session::{command, environment};
+use crate::system::users;
 
 /// Start a command in a guarded session
 ///
@@ -57,6 +58,8 @@ pub struct Config {
     workspace: Option<PathBuf>,
     remaining: Remaining,
     command: Vec<OsString>,
+    /// Whether nothing is to be refused, only recorded.
+    audit: bool,
 }
 
 impl Arguments {
@@ -74,6 +77,7 @@ impl Arguments {
             workspace: self.workspace,
             remaining: self.remaining,
             command: self.command,
+            audit: false,
         })
     }
 }
@@ -107,28 +111,62 @@ struct Ready {
 }
 
 /// A command that has ended, and the session that it was in.
-struct Ended {
-    exit: Exit,
-    connection: Connection,
-    session: Name,
+pub struct Ended {
+    /// How it ended.
+    pub exit: Exit,
+    /// The session's name.
+    pub session: Name,
+    /// The session's log.
+    pub log: PathBuf,
+    /// The home directory of the user that it ran as.
+    pub home: PathBuf,
     id: u32,
+    connection: Connection,
+}
+
+/// What is left of a session whose command has ended.
+pub struct Remains {
+    /// How many processes still run.
+    pub left: u64,
+    /// What was refused, for people; none when nothing was.
+    pub summary: Option<String>,
 }
 
 impl Config {
     /// Runs the command. Returns only when it could not be started: otherwise this process
     /// ends as the command did.
     pub fn run(self) -> Result<Exit, Failure> {
+        let ended = self.carry_out()?;
+        let (exit, session) = (ended.exit, ended.session.clone());
+        match self.finish(ended) {
+            Ok(remains) => tell(&session, &remains),
+            // The command has run, and how it ended is what its caller asks for.
+            Err(failure) => say(&failure.message),
+        }
+        end_as(exit)
+    }
+
+    /// The same run with nothing refused, only recorded.
+    pub fn audited(self) -> Self {
+        Self {
+            audit: true,
+            ..self
+        }
+    }
+
+    /// Names of presets and paths of files, in their order; empty for the default policy.
+    pub fn policies(&self) -> &[String] {
+        &self.policies
+    }
+
+    /// Runs the command to its end. An error when it could not be started.
+    pub fn carry_out(&self) -> Result<Ended, Failure> {
         super::require_root()?;
         doctor::preflight()?;
         let ready = self.prepare()?;
-        let paths = Paths::system();
-        let ended = client::converse(&paths, |connection| self.start(&ready, connection))?;
-        let exit = ended.exit;
-        if let Err(failure) = self.finish(&paths, ended) {
-            // The command has run, and how it ended is what its caller asks for.
-            say(&failure.message);
-        }
-        end_as(exit)
+        client::converse(&Paths::system(), |connection| {
+            self.start(&ready, connection)
+        })
     }
 
     fn prepare(&self) -> Result<Ready, Failure> {
@@ -168,6 +206,7 @@ impl Config {
             home: ready.identity.home.clone(),
             workspace: ready.workspace.clone(),
             policies: self.policies.clone(),
+            audit: self.audit,
         };
         let started = match client::start(&mut connection, start, &held) {
             Ok(started) => started,
@@ -203,6 +242,8 @@ impl Config {
             exit,
             connection,
             session,
+            log: started.log,
+            home: ready.identity.home.clone(),
             id: started.id,
         })
     }
@@ -224,48 +265,44 @@ impl Config {
             .collect()
     }
 
-    /// Tells the server of the command's end, and people what is left and was refused.
-    fn finish(&self, paths: &Paths, ended: Ended) -> Result<(), Failure> {
-        let Ended {
-            exit,
-            connection,
-            session,
-            id,
-        } = ended;
+    /// Tells the server of the command's end. All that happened until then is in the session's log.
+    pub fn finish(&self, ended: Ended) -> Result<Remains, Failure> {
         let request = Request::Finish {
-            session: session.clone(),
-            id,
-            status: i32::from(exit.code()),
+            session: ended.session,
+            id: ended.id,
+            status: i32::from(ended.exit.code()),
             remaining: self.remaining,
         };
-        let answer = match ask_on(connection, &request) {
+        let answer = match ask_on(ended.connection, &request) {
             Ok(response) => response,
             Err(Outcome::Failed(failure)) => return Err(failure),
             // The server has died meanwhile. The next one knows the session too.
-            Err(Outcome::Again) => client::ask(paths, &request)?,
+            Err(Outcome::Again) => client::ask(&Paths::system(), &request)?,
         };
-        let Response::Finished { left, summary } = answer else {
-            return Err(unexpected(&answer));
+        match answer {
+            Response::Finished { left, summary } => Ok(Remains { left, summary }),
+            other => Err(unexpected(&other)),
+        }
+    }
+}
+
+/// Tells people what is left of a session, and what was refused to it.
+fn tell(session: &Name, remains: &Remains) {
+    let left = remains.left;
+    if left > 0 {
+        let others = if left == 1 {
+            "another process still runs; it stays".to_owned()
+        } else {
+            format!("{left} other processes still run; they stay")
         };
-        if left > 0 {
-            let others = if left == 1 {
-                "another process still runs; it stays".to_owned()
-            } else {
-                format!("{left} other processes still run; they stay")
-            };
-            say(&format!(
-                "of session {session}, {others} guarded until the end, or until: sudo guard stop \
-                 {session}"
-            ));
-        }
-        if let Some(summary) = summary {
-            // Nobody is left to be told when this fails.
-            let _ = std::io::Write::write_all(
-                &mut std::io::stderr(),
-                format!("{summary}\n").as_bytes(),
-            );
-        }
-        Ok(())
+        say(&format!(
+            "of session {session}, {others} guarded until the end, or until: sudo guard stop \
+             {session}"
+        ));
+    }
+    if let Some(summary) = &remains.summary {
+        // Nobody is left to be told when this fails.
+        let _ = writeln!(std::io::stderr(), "{summary}");
     }
 }
 
@@ -276,7 +313,7 @@ pub(super) fn choose_workspace(
     identity: &Identity,
 ) -> Result<Option<PathBuf>, Failure> {
     let current = std::env::current_dir().unwrap_or_default();
-    match workspace::choose(asked, &current, &identity.home, &homes()) {
+    match workspace::choose(asked, &current, &identity.home, &users::homes()) {
         Ok(workspace::Choice::Taken(directory)) => Ok(Some(directory)),
         Ok(workspace::Choice::None(reason)) => {
             say_line(&reason);
@@ -322,16 +359,6 @@ fn begun(
 
 fn cannot_fork(error: &std::io::Error) -> Failure {
     Failure::guard(format!("A process for the command can't be made: {error}."))
-}
-
-/// The home directories of this host's users, as far as they can be listed.
-fn homes() -> Vec<PathBuf> {
-    let users = std::fs::read("/etc/passwd").unwrap_or_default();
-    String::from_utf8_lossy(&users)
-        .lines()
-        .filter_map(|line| line.split(':').nth(5))
-        .map(PathBuf::from)
-        .collect()
 }
 
 #[cfg(test)]

@@ -166,6 +166,7 @@ fn try_session(mut connection: Connection) -> Result<Vec<String>, Outcome> {
         home: "/root".into(),
         workspace: None,
         policies: Vec::new(),
+        audit: false,
     };
     let started = match client::start(&mut connection, start, &held) {
         Ok(started) => started,

@@ -50,6 +50,13 @@ pub struct Judged {
     /// What became of it.
     #[serde(with = "names")]
     pub verdict: Verdict,
+    /// What would have become of it but for the policy's mode.
+    #[serde(
+        default,
+        with = "names::option",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub would: Option<Verdict>,
     /// What was done.
     #[serde(with = "names")]
     pub operation: Operation,

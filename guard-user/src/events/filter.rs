@@ -101,7 +101,7 @@ mod tests {
             operations: vec![Operation::Delete],
             ..Filter::default()
         };
-        assert_eq!(wanted(&filter), ["delete", "lost-log"]);
+        assert_eq!(wanted(&filter), ["delete", "audit-mode", "lost-log"]);
         filter.operations.push(Operation::Signal);
         filter.verdicts.push(Verdict::Deny);
         assert_eq!(
@@ -140,11 +140,17 @@ mod tests {
         };
         assert_eq!(
             filter(&["photos", "machine/time"], &[]),
-            ["delete", "machine", "lost-records", "lost-log"]
+            [
+                "delete",
+                "audit-mode",
+                "machine",
+                "lost-records",
+                "lost-log"
+            ]
         );
         assert_eq!(
             filter(&[], &["pictures"]),
-            ["delete", "lost-records", "lost-log"]
+            ["delete", "audit-mode", "lost-records", "lost-log"]
         );
         assert_eq!(
             filter(&["machine/time"], &["pictures"]),

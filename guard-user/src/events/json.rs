@@ -1,22 +1,21 @@
-//! Events as lines of JSON that are safe to show on a terminal.
+//! Events, and what is made of them, as lines of JSON that are safe to show on a terminal.
 //!
 //! JSON's own escapes are used for every character that isn't printable, not only for those
 //! that JSON asks for: what a program reads is the same, and `guard tail --json` can be
 //! looked at.
 
-use super::event::Event;
 use super::text::is_printable;
 use serde::Serialize;
 use serde_json::ser::{CompactFormatter, Formatter, Serializer};
 use std::io::{self, Write};
 
 /// The line, without the newline.
-pub(super) fn line(event: &Event) -> String {
+pub(crate) fn line(value: &impl Serialize) -> String {
     let mut bytes = Vec::with_capacity(512);
     let mut serializer = Serializer::with_formatter(&mut bytes, Printable);
-    event
-        .serialize(&mut serializer)
-        .expect("events hold nothing but strings, numbers and maps with strings as keys");
+    value.serialize(&mut serializer).expect(
+        "events and reports hold nothing but strings, numbers and maps with strings as keys",
+    );
     String::from_utf8(bytes).expect("JSON is written as UTF-8")
 }
 

@@ -2,8 +2,10 @@
 
 use super::terminal::{MARGIN, PLAIN};
 use super::text::{head, shortened, width};
+use anstream::stream::RawStream;
 use anstyle::Style;
 use std::fmt::Write;
+use std::os::fd::AsFd;
 
 /// How events are shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,9 +26,14 @@ impl Look {
     /// to be found by other programs.
     #[must_use]
     pub fn of_stdout() -> Self {
-        let stdout = std::io::stdout();
-        let choice = anstream::AutoStream::choice(&stdout);
-        let size = terminal_size::terminal_size_of(&stdout);
+        Self::of(&std::io::stdout())
+    }
+
+    /// The same of another stream.
+    #[must_use]
+    pub fn of<Stream: RawStream + AsFd>(stream: &Stream) -> Self {
+        let choice = anstream::AutoStream::choice(stream);
+        let size = terminal_size::terminal_size_of(stream);
         Self {
             width: size.map_or(COLUMNS, |(terminal_size::Width(columns), _)| columns.into()),
             whole: size.is_none(),

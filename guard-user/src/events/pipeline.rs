@@ -11,7 +11,7 @@ use super::time::Time;
 use crate::policy::compiled::RuleInfo;
 use crate::system::signals;
 use guard_ebpf::abi::MAX_EVICTED;
-use guard_ebpf::operation::{MAX_OPERATIONS, Operation, Reason};
+use guard_ebpf::operation::{MAX_OPERATIONS, Operation, Reason, Verdict};
 use guard_ebpf::record::Task;
 use guard_ebpf::session::Counters;
 use std::collections::HashMap;
@@ -366,6 +366,8 @@ fn judged(what: &What, actor: Process, target: Target, names: &impl Names) -> Ju
     let info = rule.flatten();
     Judged {
         verdict: what.verdict,
+        would: (what.verdict == Verdict::Audit && !info.is_some_and(|info| info.audits))
+            .then_some(Verdict::Deny),
         operation: what.operation,
         rule: rule
             .map(|info| info.map_or_else(|| format!("#{}", what.rule), |it| it.name.clone()))

@@ -27,6 +27,7 @@ fn names() -> Known {
         because: Some("photos exist once".into()),
         groups: Vec::new(),
         limit: None,
+        audits: false,
         source: Some(("/etc/guard/home.yaml".into(), 14)),
     })
 }

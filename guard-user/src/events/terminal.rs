@@ -126,7 +126,7 @@ fn operation(lines: &mut Lines, judged: &Judged) {
 }
 
 /// By which rule, or for which built-in reason; escaped.
-pub(super) fn cause(judged: &Judged) -> String {
+pub(crate) fn cause(judged: &Judged) -> String {
     match &judged.rule {
         Some(name) if judged.reason == Reason::Default => escaped(name.as_bytes()),
         Some(rule) => format!("rule {}", escaped(rule.as_bytes())),
@@ -175,7 +175,7 @@ fn to_what(lines: &mut Lines, judged: &Judged, more: &str) {
 }
 
 /// `comm[pid]`
-fn process(process: &Process) -> String {
+pub(crate) fn process(process: &Process) -> String {
     format!("{}[{}]", comm(process), process.pid)
 }
 
@@ -186,7 +186,7 @@ fn comm(process: &Process) -> String {
 }
 
 /// The target in so many columns, or as few as it makes sense in.
-fn target(judged: &Judged, room: usize, whole: bool) -> String {
+pub(crate) fn target(judged: &Judged, room: usize, whole: bool) -> String {
     let within = |name: &str| {
         if whole {
             name.to_owned()
@@ -220,7 +220,7 @@ fn target(judged: &Judged, room: usize, whole: bool) -> String {
 }
 
 /// A socket: a path, `@name`, `127.0.0.1:80`, `[::1]:80`, or its family.
-fn socket(socket: &Socket) -> String {
+pub(crate) fn socket(socket: &Socket) -> String {
     let exact = |field, text: &str| escaped(&bytes(field, text, &socket.raw));
     if let Some(path) = &socket.path {
         exact("path", path)
@@ -239,7 +239,7 @@ fn socket(socket: &Socket) -> String {
 }
 
 /// What there is to say of the use of a facility; often nothing.
-fn machine(machine: &Machine) -> String {
+pub(crate) fn machine(machine: &Machine) -> String {
     if let Some(capability) = &machine.capability {
         return format!("CAP_{}", escaped(capability.as_bytes()));
     }

@@ -87,6 +87,7 @@ fn rule(name: &str, because: &str, on: Vec<PathGlob>) -> RulesetRule {
             source: None,
             groups: Vec::new(),
             limit: None,
+            audits: false,
         },
         effect: Effect::DenyAlways,
         operations: OPERATIONS.to_vec(),

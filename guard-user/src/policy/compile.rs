@@ -11,7 +11,9 @@ use guard_ebpf::automaton::{DEAD, Start};
 use guard_ebpf::bits::{Bits, MAX_CLAUSES};
 use guard_ebpf::grant;
 use guard_ebpf::operation::{Facility, Operation};
-use guard_ebpf::policy::{Limit, MAX_RULES, MODE_AUDIT, MODE_ENFORCE, Policy, SELECTORS, Selector};
+use guard_ebpf::policy::{
+    Effect, Limit, MAX_RULES, MODE_AUDIT, MODE_ENFORCE, Policy, SELECTORS, Selector,
+};
 use guard_ebpf::session::MAX_LIMITS;
 
 use super::automaton::build;
@@ -361,6 +363,7 @@ impl Compiler<'_> {
                 .zip(self.policy.limited)
                 .map(|(rule, limited)| RuleInfo {
                     limit: limited.checked_sub(1),
+                    audits: rule.effect == Effect::Audit,
                     ..rule.info.clone()
                 })
                 .collect(),

@@ -38,4 +38,7 @@ pub struct RuleInfo {
     /// Which of the policy's limits is its own ([`guard_ebpf::policy::Policy::limits`]), if any.
     #[serde(default)]
     pub limit: Option<u8>,
+    /// Whether it says `audit`: what it decides goes through whatever the policy's mode.
+    #[serde(default)]
+    pub audits: bool,
 }

@@ -364,6 +364,7 @@ impl Load<'_> {
                 source: Some(place),
                 groups: rule.names(),
                 limit: None,
+                audits: false,
             },
             effect: rule.effect,
             operations: rule.operations.clone(),

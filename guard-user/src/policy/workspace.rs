@@ -101,6 +101,13 @@ fn real(path: &Path) -> PathBuf {
     path.canonicalize().unwrap_or_else(|_| path.to_path_buf())
 }
 
+/// Whether a directory is so wide that it is never a workspace, not even on request: the root, what
+/// lies right below it, a home, and whatever contains the home of the session's user.
+#[must_use]
+pub fn is_too_wide(path: &Path, home: &Path, homes: &[PathBuf]) -> bool {
+    unfit(path, home, homes).is_some()
+}
+
 /// Why a directory is never a workspace, not even on request: "it …".
 fn unfit(path: &Path, home: &Path, homes: &[PathBuf]) -> Option<String> {
     let depth = path.components().count() - 1;

@@ -129,6 +129,7 @@ fn unknown(id: u32, paths: &Paths) -> Result<SessionState> {
         workspace: None,
         repository: None,
         policies: Vec::new(),
+        audit: false,
         files: Vec::new(),
         fingerprint: 0,
         mistake: None,

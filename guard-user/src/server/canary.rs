@@ -82,6 +82,7 @@ fn policy() -> Compiled {
             source: None,
             groups: Vec::new(),
             limit: None,
+            audits: false,
         }],
     }
 }

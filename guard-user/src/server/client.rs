@@ -3,6 +3,7 @@
 use std::fs::OpenOptions;
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -127,6 +128,8 @@ pub struct Started {
     pub warnings: Vec<String>,
     /// What may surprise about the policy.
     pub notes: Vec<String>,
+    /// Its log.
+    pub log: PathBuf,
 }
 
 /// Asks for a session for a child that waits at its gate.
@@ -140,6 +143,7 @@ pub fn start(connection: &mut Connection, start: Start, child: &Held) -> Result<
             audits,
             warnings,
             notes,
+            log,
         } => Ok(Started {
             session,
             id,
@@ -147,6 +151,7 @@ pub fn start(connection: &mut Connection, start: Start, child: &Held) -> Result<
             audits,
             warnings,
             notes,
+            log,
         }),
         response => Err(unexpected(&response).into()),
     }

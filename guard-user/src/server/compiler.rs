@@ -21,6 +21,8 @@ pub struct Subject {
     pub workspace: Option<PathBuf>,
     /// The repository that the workspace belongs to, where it lies outside of it.
     pub repository: Option<PathBuf>,
+    /// Whether nothing is to be refused, only recorded, whatever the policies say of their mode.
+    pub audit: bool,
     /// The mount table when the session started (`/proc/self/mountinfo`).
     pub mounts: String,
 }

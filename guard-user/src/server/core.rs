@@ -326,6 +326,7 @@ impl Session {
             home: self.state.home.clone(),
             workspace: self.state.workspace.clone(),
             repository: self.state.repository.clone(),
+            audit: self.state.audit,
             mounts: self.state.mounts.clone(),
         }
     }

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use guard_ebpf::policy::MODE_AUDIT;
+
 use super::compiler::{Compiler, Mistake, Ready, Subject};
 use super::fingerprint::Remembering;
 use crate::policy::diagnostics::Diagnostics;
@@ -42,7 +44,11 @@ impl Policies {
         let (environment, sources) = self.inputs(subject)?;
         let host = host();
         let loaded = Loader::new(&environment, &host).load(&sources);
-        let loaded = loaded.map_err(|error| mistake(&host, error))?;
+        let mut loaded = loaded.map_err(|error| mistake(&host, error))?;
+        if subject.audit {
+            loaded.ruleset.audit = true;
+            loaded.compiled.policy.mode = MODE_AUDIT;
+        }
         let fingerprint = host.fingerprint(&loaded.files);
         Ok((loaded, fingerprint))
     }

@@ -1,9 +1,8 @@
 //! What client and server say to each other: one JSON object a line, versioned.
 //!
-//! A client sends one request on a connection. The server answers with one response; after
-//! [`Response::Following`] come events until either side hangs up. The client of a session
-//! stays connected until its command has ended, and tells so ([`Request::Finish`]) on the
-//! same connection, or with a new server on a new one.
+//! A client sends one request on a connection, and the server answers with one response; after
+//! [`Response::Following`] come events until either side hangs up. A session's client stays connected
+//! until its command has ended, and tells so ([`Request::Finish`]), if need be to a new server.
 
 use std::path::PathBuf;
 
@@ -15,9 +14,8 @@ use crate::events::filter::Filter;
 use crate::explain::{Answer, Question};
 use crate::session::name::Name;
 
-/// The protocol's version. Client and server have to agree on it: they are one program, and
-/// differ only when it was replaced while a server was running.
-pub const VERSION: u32 = 4;
+/// The protocol's version. Both sides are one program: it differs only where that was replaced.
+pub const VERSION: u32 = 5;
 
 /// The longest line, in bytes.
 pub const MAX_LINE: usize = 4 << 20;
@@ -122,6 +120,8 @@ pub struct Start {
     pub workspace: Option<PathBuf>,
     /// Names of presets and absolute paths, in their order; empty for the default policy.
     pub policies: Vec<String>,
+    /// Whether nothing is to be refused, only recorded, whatever the policies say of their mode.
+    pub audit: bool,
 }
 
 /// What becomes of a session's other processes when its command has ended.
@@ -151,11 +151,12 @@ pub enum Response {
         server: u32,
         /// Whether refusals are only recorded (`mode: audit`).
         audits: bool,
-        /// What cannot be enforced here, a sentence each: to be said aloud before the command
-        /// starts.
+        /// What cannot be enforced here, a sentence each: to be said before the command starts.
         warnings: Vec<String>,
         /// What may surprise about the policy.
         notes: Vec<String>,
+        /// Its log.
+        log: PathBuf,
     },
     /// The command's end has been taken note of.
     Finished {
@@ -187,8 +188,7 @@ pub enum Response {
     },
     /// Whether it may, and why.
     Explained(Box<Answer>),
-    /// Events follow: all whose ids are greater than this one, and no others. What is in the logs
-    /// of earlier ones is there by now.
+    /// Events follow: all whose ids are greater than this one, and no others. Those before are in the logs.
     Following {
         /// An id that no event has.
         after: String,

@@ -13,6 +13,7 @@ fn start() -> Request {
         home: "/home/ann".into(),
         workspace: None,
         policies: vec!["/etc/guard/x.yaml".into()],
+        audit: false,
     })
 }
 
@@ -30,12 +31,12 @@ fn messages_survive_the_way() {
 
 #[test]
 fn the_form_on_the_wire_is_this() {
-    assert_eq!(encode(&Request::Status), b"{\"v\":3,\"body\":\"status\"}\n");
+    assert_eq!(encode(&Request::Status), b"{\"v\":5,\"body\":\"status\"}\n");
     let stop = Request::Stop {
         session: Name::new("a-1").unwrap(),
         grace: 5,
     };
-    let expected = br#"{"v":3,"body":{"stop":{"session":"a-1","grace":5}}}"#;
+    let expected = br#"{"v":5,"body":{"stop":{"session":"a-1","grace":5}}}"#;
     assert_eq!(encode(&stop).trim_ascii_end(), expected);
 }
 
@@ -49,7 +50,7 @@ fn another_version_is_known_before_anything_else_is_read() {
 
 #[test]
 fn names_are_checked_on_the_way_in() {
-    let line = br#"{"v":3,"body":{"stop":{"session":"../x","grace":0}}}"#;
+    let line = br#"{"v":5,"body":{"stop":{"session":"../x","grace":0}}}"#;
     assert!(matches!(
         decode::<Request>(line),
         Err(Misunderstood::Malformed(_))

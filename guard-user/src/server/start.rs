@@ -68,6 +68,7 @@ impl Server {
             home: start.home.clone(),
             workspace: start.workspace.clone(),
             repository: repository.clone(),
+            audit: start.audit,
             mounts: mounts.clone(),
         };
         let compiled = self.compile(subject).await?;
@@ -106,6 +107,7 @@ impl Server {
                 workspace: start.workspace,
                 repository,
                 policies: start.policies,
+                audit: start.audit,
                 files: ready.files.clone(),
                 fingerprint: ready.fingerprint,
                 mistake: None,
@@ -129,6 +131,7 @@ impl Server {
             unseen: None,
         };
         let of_root = session.state.uid == 0;
+        let log = session.state.log.clone();
         self.open(id, session);
         undo.keep();
         self.save(id);
@@ -146,6 +149,7 @@ impl Server {
             audits: ready.compiled.policy.mode == MODE_AUDIT,
             warnings,
             notes: ready.notes,
+            log,
         })
     }
 

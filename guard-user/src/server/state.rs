@@ -46,6 +46,9 @@ pub struct SessionState {
     pub repository: Option<PathBuf>,
     /// The policies: names of presets and absolute paths; empty for the default policy.
     pub policies: Vec<String>,
+    /// Whether nothing is refused, only recorded, whatever the policies say of their mode.
+    #[serde(default)]
+    pub audit: bool,
     /// All files that the policy in force was read from, or that a mistake is in.
     pub files: Vec<PathBuf>,
     /// What the files looked like when they were last compiled; 0 when that is not known.
@@ -192,6 +195,7 @@ pub(crate) mod tests {
             workspace: Some("/home/ann/work".into()),
             repository: None,
             policies: Vec::new(),
+            audit: false,
             files: Vec::new(),
             fingerprint: 0,
             mistake: None,

@@ -164,6 +164,7 @@ fn request(name: Option<&str>, policies: &[&Path]) -> Request {
             .iter()
             .map(|path| path.display().to_string())
             .collect(),
+        audit: false,
     })
 }
 
