@@ -8,6 +8,7 @@ pub mod engine;
 pub mod events;
 pub mod explain;
 pub mod policy;
+pub mod report;
 pub mod server;
 pub mod session;
 pub mod system;

@@ -12,6 +12,7 @@ mod generate;
 pub mod output;
 mod plan;
 mod policy;
+mod report;
 mod resume;
 mod run;
 mod server;
@@ -53,6 +54,7 @@ enum Verb {
     Run(run::Arguments),
     Plan(plan::Arguments),
     Tail(tail::Arguments),
+    Report(report::Arguments),
     Status(status::Arguments),
     Stop(stop::Arguments),
     Resume(resume::Arguments),
@@ -88,6 +90,7 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> Exit {
         Verb::Run(raw) => raw.validate().and_then(run::Config::run),
         Verb::Plan(raw) => raw.validate().and_then(plan::Config::run),
         Verb::Tail(raw) => raw.validate().and_then(tail::Config::run),
+        Verb::Report(raw) => report::run(&raw),
         Verb::Status(raw) => status::run(&raw),
         Verb::Stop(raw) => raw.validate().and_then(stop::Config::run),
         Verb::Resume(raw) => resume::run(&raw),

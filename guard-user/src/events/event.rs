@@ -250,12 +250,26 @@ pub struct SessionChange {
     pub user: Option<String>,
     /// The workspace.
     pub workspace: Option<String>,
+    /// The policy in force when it started or was found again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<Box<InForce>>,
     /// The command's exit status, when it is known; 128 and the signal's number after a
     /// signal.
     pub status: Option<i32>,
     /// At the end: how often each operation was refused.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub refused: BTreeMap<String, u64>,
+}
+
+/// A policy in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InForce {
+    /// What was asked for: names of presets and paths of files.
+    pub names: Vec<String>,
+    /// The files that it is made of; presets are none.
+    pub files: Vec<String>,
+    /// How many rules it has, built-in ones included.
+    pub rules: Option<u32>,
 }
 
 /// A step in a session's life.

@@ -46,8 +46,11 @@ impl Reader {
         let mut line = Vec::new();
         let read = (&mut self.lines)
             .take(MAX_LINE)
-            .read_until(b'\n', &mut line)
-            .ok()?;
+            .read_until(b'\n', &mut line);
+        let Ok(read) = read else {
+            self.unreadable += 1;
+            return None;
+        };
         if line.last() == Some(&b'\n') {
             line.pop();
         }
@@ -93,7 +96,6 @@ impl History {
     /// A directory that does not exist has no logs. What can't be read is passed over, and
     /// counted in [`Self::unreadable`].
     pub fn open(directory: &Path, session: Option<&str>, since: Option<Time>) -> io::Result<Self> {
-        let wanted = session.map(safe_name);
         let mut history = Self {
             waiting: Vec::new(),
             since,
@@ -101,28 +103,14 @@ impl History {
             last: None,
             unreadable: 0,
         };
-        let entries = match std::fs::read_dir(directory) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(history),
-            Err(error) => return Err(error),
-        };
-        for entry in entries {
-            let entry = entry?;
-            let name = entry.file_name();
-            let Some((session, start)) = name.to_str().and_then(parse_name) else {
-                continue;
-            };
-            if wanted.as_deref().is_some_and(|wanted| wanted != session) {
-                continue;
-            }
+        for (start, path) in logs(directory, session)? {
             // Nothing happened in a log after it was last written to.
-            let written = entry.metadata().map_or(i64::MAX, |found| found.mtime());
-            if since.is_some_and(|since| written.saturating_add(1) < since.milliseconds() / 1000) {
-                continue;
+            let written = path.symlink_metadata().map_or(i64::MAX, |it| it.mtime());
+            if since.is_none_or(|since| written.saturating_add(1) >= since.milliseconds() / 1000) {
+                history.waiting.push((start, path));
             }
-            history.waiting.push((start, entry.path()));
         }
-        history.waiting.sort_by(|one, other| other.cmp(one));
+        history.waiting.reverse();
         Ok(history)
     }
 
@@ -191,6 +179,31 @@ impl Iterator for History {
             }
         }
     }
+}
+
+/// The logs in a directory of one session's name, or all, with their starts: the earliest first.
+///
+/// A directory that does not exist has none.
+pub fn logs(directory: &Path, session: Option<&str>) -> io::Result<Vec<(Time, PathBuf)>> {
+    let wanted = session.map(safe_name);
+    let entries = match std::fs::read_dir(directory) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut logs = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name();
+        let Some((session, start)) = name.to_str().and_then(parse_name) else {
+            continue;
+        };
+        if wanted.as_deref().is_none_or(|wanted| wanted == session) {
+            logs.push((start, entry.path()));
+        }
+    }
+    logs.sort();
+    Ok(logs)
 }
 
 /// The session and the start that a log's name tells.

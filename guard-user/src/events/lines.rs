@@ -41,6 +41,17 @@ impl Look {
             session: true,
         }
     }
+
+    /// What a file is made for: as many columns as people are used to.
+    #[must_use]
+    pub const fn of_file() -> Self {
+        Self {
+            width: COLUMNS,
+            whole: true,
+            colour: false,
+            session: true,
+        }
+    }
 }
 
 /// How many columns there are where nobody says.

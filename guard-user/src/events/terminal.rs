@@ -18,7 +18,7 @@ use guard_ebpf::operation::{Facility, Reason, Verdict};
 use std::fmt::Write;
 
 /// The clock on the first line; on the others the id or nothing.
-pub(super) const MARGIN: usize = 10;
+pub(crate) const MARGIN: usize = 10;
 
 /// The room for names that are kept short so that the target has its own.
 const SESSION_ROOM: usize = 12;
@@ -31,7 +31,7 @@ const DENY: Style = AnsiColor::Red.on_default().bold();
 const AUDIT: Style = AnsiColor::Yellow.on_default();
 const GOOD: Style = AnsiColor::Green.on_default();
 const DIM: Style = Style::new().dimmed();
-pub(super) const PLAIN: Style = Style::new();
+pub(crate) const PLAIN: Style = Style::new();
 
 /// An event as lines, each with its newline.
 #[must_use]
@@ -40,7 +40,7 @@ pub fn render(event: &Event, look: Look) -> String {
 }
 
 /// The same with the clock given.
-pub(super) fn render_at(event: &Event, clock: &str, look: Look) -> String {
+pub(crate) fn render_at(event: &Event, clock: &str, look: Look) -> String {
     let mut lines = begin(event, clock, look);
     match &event.body {
         Body::Verdict(judged) => verdict(&mut lines, &event.id, judged),
@@ -50,6 +50,20 @@ pub(super) fn render_at(event: &Event, clock: &str, look: Look) -> String {
         Body::Notice(notice) => self::notice(&mut lines, notice),
     }
     lines.finish()
+}
+
+/// An event as lines without clock, id, session and colours, each as long as it has to be; escaped.
+#[must_use]
+pub fn lines(event: &Event) -> Vec<String> {
+    let look = Look {
+        width: usize::MAX,
+        whole: true,
+        colour: false,
+        session: false,
+    };
+    let without_margin = |line: &str| line.chars().skip(MARGIN).collect();
+    let shown = render_at(event, "", look);
+    shown.lines().map(without_margin).collect()
 }
 
 /// What was left out of a burst, as lines.
@@ -219,7 +233,7 @@ pub(crate) fn target(judged: &Judged, room: usize, whole: bool) -> String {
     }
 }
 
-/// A socket: a path, `@name`, `127.0.0.1:80`, `[::1]:80`, or its family.
+/// A socket: a path, `@name`, `127.0.0.1:80`, `[::1]:80`, or its family; escaped.
 pub(crate) fn socket(socket: &Socket) -> String {
     let exact = |field, text: &str| escaped(&bytes(field, text, &socket.raw));
     if let Some(path) = &socket.path {

@@ -30,6 +30,16 @@ impl Time {
         Self(i64::try_from(duration.as_millis()).map_or(latest, |millis| millis.min(latest)))
     }
 
+    /// The point so many milliseconds after 1970 (UTC), or the nearest that there is to it between
+    /// the years -9999 and 9999.
+    #[must_use]
+    pub fn of_milliseconds(milliseconds: i64) -> Self {
+        Self(milliseconds.clamp(
+            Timestamp::MIN.as_millisecond(),
+            Timestamp::MAX.as_millisecond(),
+        ))
+    }
+
     /// Milliseconds since 1970 (UTC).
     #[must_use]
     pub const fn milliseconds(self) -> i64 {
@@ -94,7 +104,8 @@ impl Time {
     }
 
     /// The clock of a time zone at that time.
-    pub(crate) fn clock_in(self, zone: &TimeZone) -> String {
+    #[must_use]
+    pub fn clock_in(self, zone: &TimeZone) -> String {
         let local = zone.to_datetime(self.timestamp());
         format!(
             "{:02}:{:02}:{:02}",
@@ -102,6 +113,13 @@ impl Time {
             local.minute(),
             local.second()
         )
+    }
+
+    /// The day and the clock in a time zone at that time: `2026-11-22 14:03:12`.
+    #[must_use]
+    pub fn date_in(self, zone: &TimeZone) -> String {
+        let local = zone.to_datetime(self.timestamp());
+        format!("{} {}", local.date(), self.clock_in(zone))
     }
 
     /// For file names: `20261122T140312345Z`.

@@ -10,8 +10,11 @@ use guard_ebpf::session::Counters;
 use super::core::{Session, log};
 use super::follower::{Follower, Following, queue};
 use super::paths::Paths;
+use super::policies::DEFAULT;
 use super::state::SessionState;
-use crate::events::event::{Body, Event, Level, Notice, PolicyEdit, SessionChange, SessionStep};
+use crate::events::event::{
+    Body, Event, InForce, Level, Notice, PolicyEdit, SessionChange, SessionStep,
+};
 use crate::events::filter::Filter;
 use crate::events::history::read_since;
 use crate::events::log::Log;
@@ -172,6 +175,7 @@ impl Feed {
                 .workspace
                 .as_ref()
                 .map(|path| path.to_string_lossy().into_owned()),
+            policy: (change != SessionStep::Ended).then(|| Box::new(in_force(state))),
             status,
             refused,
         });
@@ -245,6 +249,25 @@ impl Feed {
         let (follower, following) = queue(filter);
         self.followers.push(follower);
         (following, after)
+    }
+}
+
+/// The policy that a session is under.
+fn in_force(state: &SessionState) -> InForce {
+    let names = if state.policies.is_empty() {
+        vec![DEFAULT.to_owned()]
+    } else {
+        state.policies.clone()
+    };
+    let rules = state.known.last().map(|policy| policy.rules.len());
+    InForce {
+        names,
+        files: state
+            .files
+            .iter()
+            .map(|file| file.to_string_lossy().into_owned())
+            .collect(),
+        rules: rules.and_then(|rules| u32::try_from(rules).ok()),
     }
 }
 

@@ -41,6 +41,7 @@ pub fn everything(mirror: &Mirror) -> anyhow::Result<()> {
     compiler::ensure_compiler()?;
     packages::ensure(packages::MACHINE)?;
     packages::ensure(packages::IMAGE)?;
+    packages::ensure(packages::BROWSER)?;
     busybox::ensure(mirror)?;
     thread::scope(|scope| {
         let image = scope.spawn(|| image::ensure(mirror));

@@ -38,6 +38,9 @@ pub const MACHINE: &[Need] = &[
 /// What making the full image takes.
 pub const IMAGE: &[Need] = &[need("debootstrap", "debootstrap")];
 
+/// What opens the pages that guard makes, in the tests on this machine.
+pub const BROWSER: &[Need] = &[need("chromium-headless-shell", "chromium-headless-shell")];
+
 /// What building LLVM's fuzzer takes.
 pub const FUZZER: &[Need] = &[need("g++", "g++")];
 

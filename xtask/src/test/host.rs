@@ -1,19 +1,23 @@
-//! The tests that run on this machine: `cargo test`, counted.
+//! The tests that run on this machine: `cargo test` with those that need programs which are
+//! installed for them, counted.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::Stdio;
 
 use anyhow::Context as _;
 
+use crate::setup::packages;
 use crate::shell;
 
 use super::Tally;
 
 /// Runs those whose name has one of `names` in it, or all, whatever fails.
 pub fn run(names: &[String]) -> anyhow::Result<Tally> {
+    packages::ensure(packages::BROWSER)?;
     println!("tests on this machine");
     let mut child = shell::cargo()
         .args(["test", "--quiet", "--workspace", "--no-fail-fast", "--"])
+        .arg("--include-ignored")
         .args(names)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
