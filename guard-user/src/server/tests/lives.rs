@@ -209,6 +209,8 @@ fn followers_see_what_happens_and_know_where_they_began() {
                 assert_eq!(event["event"], "session");
                 assert_eq!(event["change"], "started");
                 assert_eq!(event["session"], "sh-1");
+                assert_eq!(event["policy"]["names"][0], "default");
+                assert!(event["policy"]["rules"].as_u64().unwrap() > 0);
                 let id = event["id"].as_str().unwrap();
                 assert!(*first < *id && *id < *second, "{first} {id} {second}");
                 // What came before the second follower is in the log when it begins.
