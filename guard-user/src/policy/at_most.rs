@@ -12,8 +12,14 @@ pub(super) const KEYS: [&str; 2] = ["count", "per"];
 /// What a time ends with, and how many seconds that is.
 const UNITS: [(char, u32); 4] = [('s', 1), ('m', 60), ('h', 3600), ('d', 86_400)];
 
-/// The longest time: whoever wants more wants a number for the whole session, and a week is that.
+/// The longest time; what is longer is the whole session ([`SESSION`]).
 const LONGEST: u32 = 7 * 86_400;
+
+/// In place of a number of seconds: the whole session. (136 years: as long as the kernel's side counts.)
+pub const SESSION: u32 = u32::MAX;
+
+/// What [`SESSION`] is called.
+pub const SESSION_NAME: &str = "session";
 
 /// The greatest count: the kernel's side has 32 bits for it.
 const MOST: u32 = 1_000_000_000;
@@ -59,8 +65,11 @@ impl Reader<'_> {
 
     /// A time in seconds; 0 after a mistake.
     fn period(&mut self, span: Span, text: &str) -> u32 {
+        if text == SESSION_NAME {
+            return SESSION;
+        }
         seconds(text).unwrap_or_else(|| {
-            self.mistake(span, TIME);
+            self.mistake(span, format!("{TIME}; or `{SESSION_NAME}`, for all of it"));
             0
         })
     }

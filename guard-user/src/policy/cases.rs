@@ -30,7 +30,7 @@ pub(super) const CASE: [&str; 13] = [
 pub(super) const GIVEN: [&str; 3] = ["user", "home", "workspace"];
 
 /// The keys of `process`.
-pub(super) const PROCESS: [&str; 4] = ["exe", "name", "user", "cgroup"];
+pub(super) const PROCESS: [&str; 5] = ["exe", "name", "user", "cgroup", "unit"];
 
 /// A test.
 #[derive(Clone, Debug)]

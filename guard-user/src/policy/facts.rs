@@ -153,9 +153,16 @@ impl<'load> Facts<'load> {
                 Some(word) => self.user(word)?,
                 None => self.environment.uid,
             },
-            cgroup: match field(fields, "cgroup") {
-                Some(word) => self.path(word)?.into_os_string().as_bytes().to_vec(),
-                None => b"/".to_vec(),
+            cgroup: match (field(fields, "cgroup"), field(fields, "unit")) {
+                (Some(word), Some(_)) => {
+                    return Err(Wrong::at(
+                        word,
+                        "`cgroup` and `unit` say the same; leave one of them out",
+                    ));
+                }
+                (Some(word), None) => self.path(word)?.into_os_string().as_bytes().to_vec(),
+                (None, Some(word)) => [b"/system.slice/", self.text(word)?.as_bytes()].concat(),
+                (None, None) => b"/".to_vec(),
             },
         })
     }

@@ -6,6 +6,7 @@ use std::fmt;
 use guard_ebpf::operation::{Facility, Operation};
 use guard_ebpf::policy::{Effect, Limit};
 
+use super::at_most::{SESSION, SESSION_NAME};
 use super::compiled::RuleInfo;
 use super::document::{Item, PathGlob, Selection, Via};
 use crate::session::limits::Limits;
@@ -127,7 +128,7 @@ impl fmt::Display for RulesetRule {
             lines(f, "by", self.programs(), "")?;
         }
         if let Some(Limit { count, seconds }) = self.at_most {
-            write!(f, "\n    at most {count} times in {}", period(seconds))?;
+            write!(f, "\n    {}", at_most(count, seconds))?;
         }
         if let Some(because) = &self.info.because {
             write!(f, "\n    because {because}")?;
@@ -136,10 +137,25 @@ impl fmt::Display for RulesetRule {
     }
 }
 
+/// A limit in words.
+#[must_use]
+pub fn at_most(count: u32, seconds: u32) -> String {
+    let times = match count {
+        1 => "once".to_owned(),
+        count => format!("{count} times"),
+    };
+    match seconds {
+        SESSION => format!("at most {times} in a session"),
+        seconds => format!("at most {times} in {}", period(seconds)),
+    }
+}
+
 /// A time as a policy says it.
 #[must_use]
 pub fn period(seconds: u32) -> String {
     match seconds {
+        SESSION => SESSION_NAME.to_owned(),
+        seconds if seconds % 86_400 == 0 => format!("{}d", seconds / 86_400),
         seconds if seconds % 3600 == 0 => format!("{}h", seconds / 3600),
         seconds if seconds % 60 == 0 => format!("{}m", seconds / 60),
         seconds => format!("{seconds}s"),

@@ -142,8 +142,9 @@ pub(crate) fn at_most() -> Vec<Key> {
         ),
         (
             "per",
-            "In what time: a number with a unit, such as `30s`, `10m`, `1h`, and at most `7d`.",
-            text("^[0-9]+ *[smhd]$"),
+            "In what time: a number with a unit, such as `30s`, `10m`, `1h`, and at most `7d`; or \
+             `session`.",
+            text("^([0-9]+ *[smhd]|session)$"),
         ),
     ]
 }
@@ -224,6 +225,11 @@ pub(crate) fn process() -> Vec<Key> {
         (
             "cgroup",
             "Its cgroup, from the root of the hierarchy.",
+            word(),
+        ),
+        (
+            "unit",
+            "Its systemd unit: short for the cgroup `/system.slice/UNIT`.",
             word(),
         ),
     ]
