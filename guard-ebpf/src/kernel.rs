@@ -37,6 +37,7 @@ fields! {
     TaskMm = "task_struct"."mm";
     TaskCgroups = "task_struct"."cgroups";
     TaskStart = "task_struct"."start_boottime";
+    TaskParent = "task_struct"."real_parent";
     TaskSignal = "task_struct"."signal";
     SignalLimits = "signal_struct"."rlim";
     TaskNamespaces = "task_struct"."nsproxy";

@@ -103,8 +103,8 @@ pub struct Task {
     pub tid: u32,
     /// The effective user, as the first user namespace numbers it.
     pub uid: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// The process that it was a child of at that moment; of actors only, 0 when unknown.
+    pub parent: u32,
     /// When the process started: nanoseconds since boot, suspend included. With the pid it
     /// names one process for good.
     pub start: u64,

@@ -44,13 +44,13 @@ fn lost(header: &Header) {
 
 /// A task, for a record.
 #[inline(always)]
-fn describe(task: Task, cgroup: u64, executable: ExecutableKey) -> record::Task {
+fn describe(task: Task, parent: u32, cgroup: u64, executable: ExecutableKey) -> record::Task {
     let leader = task.leader();
     record::Task {
         pid: task.pid(),
         tid: task.tid(),
         uid: task.euid(),
-        reserved: 0,
+        parent,
         start: leader.start(),
         executable,
         cgroup,
@@ -63,7 +63,8 @@ fn describe(task: Task, cgroup: u64, executable: ExecutableKey) -> record::Task 
 fn describe_current(executable: ExecutableKey) -> record::Task {
     // SAFETY: no arguments.
     let cgroup = unsafe { bpf_get_current_cgroup_id() };
-    describe(Task::current(), cgroup, executable)
+    let task = Task::current();
+    describe(task, task.parent_pid(), cgroup, executable)
 }
 
 /// The key of a task's executable; its path is told once. To be asked for before there is
@@ -142,7 +143,7 @@ pub fn process(header: &Header, actor: &Actor, target: Task) {
                         ..record::Task::default()
                     },
                 };
-                (*record).target = describe(target, target.cgroup_id(), target_executable);
+                (*record).target = describe(target, 0, target.cgroup_id(), target_executable);
             }
             entry.submit(0);
         }

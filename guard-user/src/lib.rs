@@ -7,6 +7,7 @@ pub mod doctor;
 pub mod engine;
 pub mod events;
 pub mod explain;
+pub mod hook;
 pub mod policy;
 pub mod report;
 pub mod server;

@@ -22,6 +22,7 @@ mod lifecycle;
 mod limits;
 mod own;
 pub mod promise;
+mod receipts;
 mod refusals;
 pub mod registry;
 mod reload;

@@ -86,6 +86,7 @@ pub fn all() -> impl Iterator<Item = &'static Test> {
         crate::budgets::TESTS,
         crate::explain::TESTS,
         crate::events::TESTS,
+        crate::receipts::TESTS,
         crate::cli::TESTS,
         crate::trial::TESTS,
         crate::refusals::TESTS,

@@ -41,6 +41,14 @@ impl Task {
         self.read(Field::TaskStart)
     }
 
+    /// The number of its parent's process in the first pid namespace: who made it, or who took it
+    /// over. (Read as numbers: see [`super::Entry`].)
+    #[inline(always)]
+    pub fn parent_pid(self) -> u32 {
+        let parent = untyped(self.embedded(Field::TaskParent));
+        untyped((parent + offset(Field::TaskTgid) as u64) as *const u8) as u32
+    }
+
     /// Its command name, as two words.
     #[inline(always)]
     pub fn comm_words(self) -> [u64; COMM_LEN / 8] {

@@ -7,7 +7,8 @@ use std::fmt;
 pub enum Exit {
     /// All went well.
     Success,
-    /// `guard doctor` found something missing, or `guard stop` could not end everything.
+    /// `guard doctor` found something missing, `guard stop` could not end everything, or `guard why`
+    /// found nothing.
     Unmet,
     /// A mistake in the policy or on the command line. Nothing was started.
     Usage,

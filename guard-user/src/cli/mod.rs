@@ -9,6 +9,7 @@ mod doctor;
 pub mod exit;
 mod explain;
 mod generate;
+mod hook;
 pub mod output;
 mod plan;
 mod policy;
@@ -20,6 +21,7 @@ mod status;
 mod stop;
 mod tail;
 mod threats;
+mod why;
 
 use std::ffi::OsString;
 
@@ -37,7 +39,7 @@ use exit::{Exit, Failure};
         Guard starts a command in a guarded session. The kernel itself then refuses the \
         session's signals to processes that it did not start, tracing them, and the deletion \
         of files outside its workspace.",
-    after_help = "Exit statuses: 0 success, 1 doctor or stop fell short, or explain says no, 2 a mistake in a policy or \
+    after_help = "Exit statuses: 0 success, 1 doctor or stop fell short, explain says no, or why finds nothing, 2 a mistake in a policy or \
         on the command line, 125 guard failed, 126 and 127 as a shell has them; otherwise the \
         command's own.",
     disable_help_subcommand = true,
@@ -55,6 +57,7 @@ enum Verb {
     Plan(plan::Arguments),
     Tail(tail::Arguments),
     Report(report::Arguments),
+    Why(why::Arguments),
     Status(status::Arguments),
     Stop(stop::Arguments),
     Resume(resume::Arguments),
@@ -63,6 +66,7 @@ enum Verb {
     Explain(explain::Arguments),
     Check(check::Arguments),
     Policy(policy::Arguments),
+    Hook(hook::Arguments),
     Doctor(doctor::Arguments),
     Threats(threats::Arguments),
     Server(server::Arguments),
@@ -91,6 +95,8 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> Exit {
         Verb::Plan(raw) => raw.validate().and_then(plan::Config::run),
         Verb::Tail(raw) => raw.validate().and_then(tail::Config::run),
         Verb::Report(raw) => report::run(&raw),
+        Verb::Why(raw) => why::run(&raw),
+        Verb::Hook(raw) => hook::run(&raw),
         Verb::Status(raw) => status::run(&raw),
         Verb::Stop(raw) => raw.validate().and_then(stop::Config::run),
         Verb::Resume(raw) => resume::run(&raw),
@@ -143,7 +149,7 @@ fn typed(words: impl Iterator<Item = OsString>) -> String {
 }
 
 /// A word as a shell takes it.
-fn quoted(word: &str) -> String {
+pub(crate) fn quoted(word: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./=:,@%+".contains(&byte);
     if !word.is_empty() && word.bytes().all(is_plain) {
         word.to_owned()

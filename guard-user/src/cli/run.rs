@@ -234,7 +234,7 @@ impl Config {
             ));
         }
         let supervisor = Supervisor::new().map_err(|error| cannot_fork(&error))?;
-        let command = held.release(Some(started.server), Some(&session))?;
+        let command = held.release(Some(started.server), Some(&session), Some(&started.runtime))?;
         let exit = supervisor.wait(&command).map_err(|error| {
             Failure::guard(format!("The command can't be waited for: {error}."))
         })?;

@@ -155,8 +155,8 @@ fn the_log_alone_ends_and_sums_up() {
     assert!(folded.contains("\n000000001 rule photos: photos exist once\n"));
     assert!(folded.contains(" deny delete  3 more by rm since "));
     assert!(folded.ends_with("\n4         rule photos\n"), "{folded}");
-    assert_eq!(folded.lines().count(), 5, "{folded}");
-    assert_eq!(all(&["--no-follow", "--every"]).lines().count(), 8);
+    assert_eq!(folded.lines().count(), 7, "{folded}");
+    assert_eq!(all(&["--no-follow", "--every"]).lines().count(), 16);
     assert_eq!(all(&["--no-follow", "--json"]).lines().count(), 4);
     assert_eq!(all(&["--until", "1h", "--json"]), "");
     assert_eq!(

@@ -33,8 +33,8 @@ fn compare(name: &str, text: &str) {
 fn help_is_as_it_was_read_and_found_good() {
     compare("guard", &help(&[]));
     for verb in [
-        "run", "plan", "tail", "report", "status", "stop", "resume", "explain", "check", "policy",
-        "doctor", "threats", "server",
+        "run", "plan", "tail", "report", "why", "hook", "status", "stop", "resume", "explain",
+        "check", "policy", "doctor", "threats", "server",
     ] {
         compare(verb, &help(&[verb]));
     }

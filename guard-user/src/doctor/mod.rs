@@ -175,7 +175,7 @@ fn try_session(mut connection: Connection) -> Result<Vec<String>, Outcome> {
             return Err(outcome);
         }
     };
-    let command = held.release(Some(started.server), Some(&started.session))?;
+    let command = held.release(Some(started.server), Some(&started.session), None)?;
     let exit = Supervisor::new()
         .and_then(|supervisor| supervisor.wait(&command))
         .map_err(cannot)?;

@@ -3,10 +3,10 @@
 //! is tried when a program is attached to its hook.
 
 use std::ffi::CString;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, DirBuilder, OpenOptions};
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 
@@ -93,7 +93,7 @@ impl Prey {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        fs::create_dir(&self.directory)?;
+        DirBuilder::new().mode(0o700).create(&self.directory)?;
         for file in ["file", "removed", "moved"] {
             fs::write(self.place(file), "")?;
         }

@@ -1,5 +1,4 @@
-//! Marks of inodes, from the user side. aya has no type for inode storage: it is read and written
-//! through the system call, by a descriptor of the file (`bpf(2)`, 5.10).
+//! Marks of inodes and sockets, from the user side.
 
 use std::fs;
 use std::io;
@@ -12,24 +11,9 @@ use aya::maps::MapData;
 use guard_ebpf::session::{EvictedKey, Mark};
 
 use super::shared::Shared;
-use super::{Engine, load};
+use super::{Engine, load, storage};
 use crate::explain::Whose;
 use crate::system::files;
-
-/// `BPF_MAP_LOOKUP_ELEM`.
-const LOOKUP: libc::c_long = 1;
-/// `BPF_MAP_UPDATE_ELEM`.
-const UPDATE: libc::c_long = 2;
-
-/// The arguments of both, as in `union bpf_attr`.
-#[repr(C)]
-struct Element {
-    map: u32,
-    reserved: u32,
-    key: u64,
-    value: u64,
-    flags: u64,
-}
 
 impl Engine {
     /// Lets a session go on writing to a file that it is started with, through the descriptor
@@ -55,6 +39,14 @@ impl Engine {
 }
 
 impl Engine {
+    /// Marks a socket that listens as a session's own, so that it and no other may connect.
+    pub fn give_socket(&self, session: u32, socket: BorrowedFd<'_>) -> Result<()> {
+        let map = MapData::from_pin(load::pin_directory().join("SOCKETS"))
+            .context("the marks of sockets cannot be opened")?;
+        storage::set(map.fd().as_fd(), socket, session)
+            .context("the session's socket cannot be marked")
+    }
+
     /// Whose own a file is.
     pub fn whose(&self, file: BorrowedFd<'_>) -> Result<Whose> {
         let map = MapData::from_pin(load::pin_directory().join("INODES"))
@@ -112,49 +104,14 @@ fn given(found: Mark, session: u32, lives: impl Fn(u32) -> bool) -> Result<Mark,
 }
 
 fn mark(map: BorrowedFd<'_>, file: BorrowedFd<'_>) -> io::Result<Mark> {
-    let mut mark = Mark::default();
-    match element(LOOKUP, map, file, &raw mut mark) {
-        Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(Mark::default()),
-        result => result.map(|()| mark),
-    }
+    let found = storage::get(map, file, Shared(Mark::default()))?;
+    Ok(found.map_or_else(Mark::default, |Shared(mark)| mark))
 }
 
 /// What the programs write into the mark meanwhile is lost: that the file may be written, which
 /// they find out once more.
-fn set_mark(map: BorrowedFd<'_>, file: BorrowedFd<'_>, mut mark: Mark) -> io::Result<()> {
-    element(UPDATE, map, file, &raw mut mark)
-}
-
-fn element(
-    command: libc::c_long,
-    map: BorrowedFd<'_>,
-    file: BorrowedFd<'_>,
-    value: *mut Mark,
-) -> io::Result<()> {
-    let key = file.as_raw_fd();
-    let element = Element {
-        map: map.as_raw_fd().unsigned_abs(),
-        reserved: 0,
-        key: (&raw const key) as u64,
-        value: value as u64,
-        flags: 0,
-    };
-    // SAFETY: the kernel reads the key and reads or writes the value, which is a mark of the
-    // caller's as the map has them; both live until it returns. It reads as much of the arguments
-    // as is said.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_bpf,
-            command,
-            &raw const element,
-            size_of::<Element>(),
-        )
-    };
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+fn set_mark(map: BorrowedFd<'_>, file: BorrowedFd<'_>, mark: Mark) -> io::Result<()> {
+    storage::set(map, file, Shared(mark))
 }
 
 #[cfg(test)]

@@ -13,12 +13,14 @@ mod kernel;
 mod load;
 mod maps;
 mod marks;
+mod members;
 mod readback;
 mod records;
 mod recount;
 mod sessions;
 mod shared;
 pub(crate) mod slots;
+mod storage;
 
 use anyhow::{Context, Result};
 use guard_ebpf::kernel::PROGRAMS;
@@ -43,6 +45,9 @@ pub struct Features {
     pub kernel: String,
     /// Where the label of a task is kept.
     pub identity: &'static str,
+    /// Whether that is a table, by the addresses of tasks, which the user side does not know.
+    #[serde(skip)]
+    labels_in_table: bool,
     /// The hooks that programs are attached to, and what each is for.
     pub hooks: Vec<(&'static str, &'static str)>,
     /// What cannot be enforced here, in whole sentences.
@@ -55,6 +60,7 @@ impl Features {
     fn new(kernel: String, looked_up: &kernel::Kernel) -> Self {
         Self {
             kernel,
+            labels_in_table: looked_up.labels_in_table,
             identity: if looked_up.labels_in_table {
                 "table (task storage can fail to answer before 6.2)"
             } else {

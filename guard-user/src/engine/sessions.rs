@@ -1,16 +1,12 @@
 //! Sessions in the maps: their policy, cgroups, processes and counters.
 
-use std::fs::File;
-use std::io::Read;
-
 use anyhow::{Context, Result, bail, ensure};
 use guard_ebpf::abi::MAX_SESSIONS;
-use guard_ebpf::record::Member;
 use guard_ebpf::session::{Counters, MAX_LIMITS, Session, Spent, place};
 
 use super::maps::full;
 use super::shared::Shared;
-use super::{Engine, Installed, load};
+use super::{Engine, Installed};
 use crate::system::processes;
 
 /// The size of `CGROUPS`.
@@ -214,33 +210,6 @@ impl Engine {
             .get(&place(session), 0)
             .context("the session's counters cannot be read")?;
         Ok(counters.0)
-    }
-
-    /// The processes that belong to sessions. A process that has left its session's cgroup
-    /// is among them.
-    pub fn members(&self) -> Result<Vec<Member>> {
-        let path = load::pin_directory().join("tasks");
-        let mut bytes = Vec::new();
-        File::open(&path)
-            .and_then(|mut file| file.read_to_end(&mut bytes))
-            .with_context(|| format!("{} cannot be read", path.display()))?;
-        let word = |bytes: &[u8]| u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-        Ok(bytes
-            .chunks_exact(size_of::<Member>())
-            .map(|chunk| Member {
-                pid: word(chunk),
-                session: word(&chunk[4..]),
-            })
-            .collect())
-    }
-
-    /// The session of a process, by its number in the first pid namespace.
-    pub fn session_of(&self, pid: u32) -> Result<Option<u32>> {
-        let members = self.members()?;
-        Ok(members
-            .iter()
-            .find(|member| member.pid == pid)
-            .map(|member| member.session))
     }
 
     /// Takes a process among the guard's own, which no policy can give up.

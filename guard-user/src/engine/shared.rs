@@ -6,7 +6,7 @@ use guard_ebpf::grant::{Grant, GrantKey};
 use guard_ebpf::policy::{Policy, UserKey};
 use guard_ebpf::record::ExecutableKey;
 use guard_ebpf::session::{
-    Counters, EvictedKey, Listener, MAX_LIMITS, Owner, PortKey, Session, Spent,
+    Counters, EvictedKey, Label, Listener, MAX_LIMITS, Mark, Owner, PortKey, Session, Spent,
 };
 
 /// A type of `guard_ebpf` that lies in a map.
@@ -23,7 +23,9 @@ impl Plain for EvictedKey {}
 impl Plain for ExecutableKey {}
 impl Plain for Grant {}
 impl Plain for GrantKey {}
+impl Plain for Label {}
 impl Plain for Listener {}
+impl Plain for Mark {}
 impl Plain for Owner {}
 impl Plain for Policy {}
 impl Plain for PortKey {}

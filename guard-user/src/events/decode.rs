@@ -214,7 +214,7 @@ fn task(bytes: Bytes<'_>, at: usize) -> Result<Task, RecordError> {
         pid: bytes.u32(at + offset_of!(Task, pid))?,
         tid: bytes.u32(at + offset_of!(Task, tid))?,
         uid: bytes.u32(at + offset_of!(Task, uid))?,
-        reserved: 0,
+        parent: bytes.u32(at + offset_of!(Task, parent))?,
         start: bytes.u64(at + offset_of!(Task, start))?,
         executable: key(bytes, at + offset_of!(Task, executable))?,
         cgroup: bytes.u64(at + offset_of!(Task, cgroup))?,

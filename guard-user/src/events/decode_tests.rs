@@ -335,13 +335,13 @@ proptest! {
 
     #[test]
     fn any_task_comes_back(
-        numbers in any::<[u32; 4]>(), wide in any::<[u64; 3]>(), comm in any::<[u8; 16]>()
+        numbers in any::<[u32; 5]>(), wide in any::<[u64; 3]>(), comm in any::<[u8; 16]>()
     ) {
         let target = Task {
             pid: numbers[0],
             tid: numbers[1],
             uid: numbers[2],
-            reserved: 0,
+            parent: numbers[4],
             start: wide[0],
             executable: ExecutableKey { inode: wide[1], device: numbers[3], reserved: 0 },
             cgroup: wide[2],

@@ -67,7 +67,7 @@ pub struct Judged {
     pub reason: Reason,
     /// Why, in words: the rule's own, or those of the built-in reason.
     pub because: Option<String>,
-    /// What to do instead, for built-in reasons.
+    /// What to do instead.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub instead: Option<String>,
     /// Where the rule stands: `file:line`.
@@ -135,6 +135,22 @@ pub struct Process {
     pub user: Option<String>,
     /// Its cgroup, as a path below the cgroup2 mount.
     pub cgroup: Option<String>,
+    /// Of an actor, when it is known: the processes of the session that it comes from, its parent
+    /// first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ancestors: Option<Vec<Ancestor>>,
+    /// Exact bytes.
+    #[serde(default, skip_serializing_if = "Raw::is_empty")]
+    pub raw: Raw,
+}
+
+/// A process that another comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ancestor {
+    /// Its number in the first pid namespace.
+    pub pid: u32,
+    /// Its command name when the event was made.
+    pub comm: String,
     /// Exact bytes.
     #[serde(default, skip_serializing_if = "Raw::is_empty")]
     pub raw: Raw,

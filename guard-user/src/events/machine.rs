@@ -41,6 +41,10 @@ impl Host for Machine {
         processes::executable(task.pid, task.start, task.executable.inode)
     }
 
+    fn running(&mut self, pid: u32) -> Option<processes::Running> {
+        processes::running(pid)
+    }
+
     fn cgroup(&mut self, id: u64) -> Option<PathBuf> {
         if self.cgroups.is_none() {
             self.cgroups = Mounts::read()

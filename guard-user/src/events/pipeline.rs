@@ -1,17 +1,16 @@
 //! The pipeline: records go in, events come out. It does no I/O but what its [`Host`]
 //! does; whoever drives it reads the ring buffer, the clock and the counters.
 
-use super::event::{Body, Event, Judged, Level, Loss, Lost, Notice, Process, Target, VERSION};
+use super::event::{Body, Event, Level, Loss, Lost, Notice, Process, Target, VERSION};
 use super::fold::{Closed, Folder, Identity, Joined, Key, identity, socket_identity};
 use super::ids::Ids;
-use super::reasons;
+use super::judged::judged;
 use super::record::{Record, RecordError, What};
 use super::resolve::{self, Host, Resolver};
 use super::time::Time;
 use crate::policy::compiled::RuleInfo;
-use crate::system::signals;
 use guard_ebpf::abi::MAX_EVICTED;
-use guard_ebpf::operation::{MAX_OPERATIONS, Operation, Reason, Verdict};
+use guard_ebpf::operation::{MAX_OPERATIONS, Operation, Reason};
 use guard_ebpf::record::Task;
 use guard_ebpf::session::Counters;
 use std::collections::HashMap;
@@ -25,6 +24,9 @@ pub trait Names {
     /// A rule of a policy, by the policy's id and the rule's index. Policies that are no
     /// longer in force are asked for too, for as long as records of theirs can arrive.
     fn rule(&self, policy: u32, rule: u8) -> Option<&RuleInfo>;
+
+    /// The sessions that processes are in now; none for those that are in none, or have ended.
+    fn sessions_of(&self, pids: &[u32]) -> Vec<Option<u32>>;
 }
 
 /// What a record was.
@@ -175,7 +177,12 @@ impl<H: Host> Pipeline<H> {
             }
             Joined::Not => {
                 let target = target(&mut self.resolver);
-                let actor = self.resolver.process(actor, now);
+                let sessions_of = |pids: &[u32]| names.sessions_of(pids);
+                let ancestors = self.resolver.ancestors(actor, what.session, sessions_of);
+                let actor = Process {
+                    ancestors,
+                    ..self.resolver.process(actor, now)
+                };
                 let first = Closed {
                     key,
                     time: self.resolver.time(what.time),
@@ -353,44 +360,6 @@ fn session_name(names: &impl Names, id: u32) -> String {
     names
         .session(id)
         .map_or_else(|| format!("#{id}"), str::to_owned)
-}
-
-fn judged(what: &What, actor: Process, target: Target, names: &impl Names) -> Judged {
-    let words = reasons::text(what.reason, what.operation, what.facility);
-    let by_rule = match what.reason {
-        Reason::Rule | Reason::Limit => true,
-        Reason::Grant => what.under_rule,
-        _ => false,
-    };
-    let rule = by_rule.then(|| names.rule(what.policy, what.rule));
-    let info = rule.flatten();
-    Judged {
-        verdict: what.verdict,
-        would: (what.verdict == Verdict::Audit && !info.is_some_and(|info| info.audits))
-            .then_some(Verdict::Deny),
-        operation: what.operation,
-        rule: rule
-            .map(|info| info.map_or_else(|| format!("#{}", what.rule), |it| it.name.clone()))
-            .or_else(|| reasons::name(what.reason, what.facility)),
-        reason: what.reason,
-        because: words
-            .as_ref()
-            .map(|words| words.because.to_owned())
-            .or_else(|| info.and_then(|info| info.because.clone())),
-        instead: words.map(|words| words.instead.into_owned()),
-        source: info
-            .and_then(|info| info.source.as_ref())
-            .map(|(file, line)| format!("{file}:{line}")),
-        groups: info.map_or_else(Vec::new, |info| info.groups.clone()),
-        actor,
-        target,
-        signal: (what.signal != 0).then(|| signals::name(what.signal.into())),
-        facility: what.facility,
-        count: 1,
-        until: None,
-        others: 0,
-        targets: Vec::new(),
-    }
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Tests of the pipeline, from records to events.
 
 use super::*;
-use crate::events::event::{How, PolicyChange, PolicyEdit};
+use crate::events::event::{How, Judged, PolicyChange, PolicyEdit};
 use crate::events::fold::{EXAMPLES, LONGEST, MAX_OPEN, MAX_REMEMBERED, MAX_TOLD_APART, QUIET};
 use crate::events::samples;
 use crate::events::testing::{self, Layout, MadeUp, task};
@@ -19,16 +19,19 @@ impl Names for Known {
     fn rule(&self, policy: u32, rule: u8) -> Option<&RuleInfo> {
         (policy == 1 && rule == 3).then_some(&self.0)
     }
+
+    fn sessions_of(&self, pids: &[u32]) -> Vec<Option<u32>> {
+        let session_of = |pid: &u32| (*pid >= 4200).then_some(1);
+        pids.iter().map(session_of).collect()
+    }
 }
 
 fn names() -> Known {
     Known(RuleInfo {
         name: "photos".into(),
         because: Some("photos exist once".into()),
-        groups: Vec::new(),
-        limit: None,
-        audits: false,
         source: Some(("/etc/guard/home.yaml".into(), 14)),
+        ..RuleInfo::default()
     })
 }
 
@@ -87,7 +90,8 @@ fn a_record_becomes_an_event() {
     assert_eq!(judged.rule.as_deref(), Some("photos"));
     assert_eq!(judged.because.as_deref(), Some("photos exist once"));
     assert_eq!(judged.source.as_deref(), Some("/etc/guard/home.yaml:14"));
-    assert_eq!(judged.instead, None);
+    let instead = "delete only what the session made; or have rule `photos` changed";
+    assert_eq!(judged.instead.as_deref(), Some(instead));
     assert_eq!((judged.count, judged.until, judged.others), (1, None, 0));
     match &judged.target {
         Target::File(file) => {
@@ -96,6 +100,36 @@ fn a_record_becomes_an_event() {
         }
         _ => panic!("a file"),
     }
+}
+
+/// The ancestors of an actor, as they are told.
+fn ancestors(parent: u32) -> Option<Vec<(u32, String)>> {
+    let mut bench = Bench::new();
+    let mut record = testing::signal(task(5, b"x"), 9);
+    record.actor.start = 100_000_000_000;
+    record.actor.parent = parent;
+    bench.push(&record);
+    let event = only(bench.after(QUIET));
+    let ancestors = judged(&event).actor.ancestors.clone()?;
+    Some(ancestors.into_iter().map(|it| (it.pid, it.comm)).collect())
+}
+
+#[test]
+fn an_actor_comes_from_the_processes_of_its_session_up_to_the_first() {
+    let named = |all: &[(u32, &str)]| {
+        let named = all.iter().map(|(pid, comm)| (*pid, (*comm).to_owned()));
+        Some(named.collect::<Vec<_>>())
+    };
+    let nested = named(&[(4300, "m\u{fffd}ke"), (4250, "bash"), (4200, "node")]);
+    assert_eq!(ancestors(4300), nested);
+    assert_eq!(ancestors(4200), named(&[(4200, "node")]));
+    assert_eq!(ancestors(1), named(&[]), "init is outside");
+    assert_eq!(ancestors(0), None, "the kernel did not say");
+    assert_eq!(ancestors(4311), None, "it has ended");
+    assert_eq!(ancestors(4305), None, "another one has its pid by now");
+    let deep = ancestors(6500).expect("known");
+    assert_eq!(deep.len(), resolve::MAX_ANCESTORS);
+    assert_eq!(deep[0].0, 6500);
 }
 
 #[test]

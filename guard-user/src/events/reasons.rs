@@ -1,9 +1,15 @@
-//! What people are told when no rule of theirs stands behind a verdict: the built-in
-//! reasons, each with why, and what to do instead.
+//! What people are told of a verdict beside what the rule behind it says: the built-in reasons, each
+//! with why, and what to do instead.
 
 use std::borrow::Cow;
+use std::fmt::Write;
 
-use guard_ebpf::operation::{Facility, Operation, Reason};
+use guard_ebpf::operation::{Facility, Operation, Reason, Verdict};
+
+use crate::policy::compiled::{Exception, RuleInfo};
+
+/// How many rules that let something through are told of one that refuses.
+const TOLD_EXCEPTIONS: usize = 3;
 
 /// A built-in reason in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,9 +135,120 @@ pub fn text(reason: Reason, operation: Operation, facility: Option<Facility>) ->
     })
 }
 
+/// What to do instead of an operation that a rule refuses, as a sentence without its full stop: what
+/// the session may do whatever the rule says, since it made it itself, and what the rules before it
+/// let through. `None` for what was not refused.
+#[must_use]
+pub fn instead(rule: &RuleInfo, operation: Operation, verdict: Verdict) -> Option<String> {
+    if verdict != Verdict::Deny {
+        return None;
+    }
+    if rule.is_final {
+        return Some("leave it as it is; no policy can allow this".to_owned());
+    }
+    let own = match operation {
+        Operation::Signal => "signal the session's own processes by their pids",
+        Operation::Trace => "start the program to be debugged inside the session",
+        Operation::Inspect => "look at the session's own processes only",
+        Operation::Limit => "limit the session's own processes only",
+        Operation::Delete => "delete only what the session made",
+        Operation::Overwrite => "write to a copy, or to a new file elsewhere",
+        Operation::Attributes => "change a copy, or what the session made",
+        Operation::Create => "make it elsewhere",
+        Operation::Connect => "connect to what the session itself has started",
+        Operation::Mount => "mount in namespaces of the session's own (`unshare -rm`)",
+        Operation::Machine => "do this from outside the session",
+    };
+    let is_about = |one: &&Exception| one.operations.iter().any(|name| name == operation.name());
+    let exceptions: Vec<&Exception> = rule.exceptions.iter().filter(is_about).collect();
+    let mut text = own.to_owned();
+    // Writing to a string cannot fail.
+    for one in exceptions.iter().take(TOLD_EXCEPTIONS) {
+        let what = match one.details.as_slice() {
+            [] => "some".to_owned(),
+            details => details.join(", "),
+        };
+        let _ = write!(text, "; rule `{}` lets {what} through", one.rule);
+        if let Some(because) = &one.because {
+            let because: Vec<&str> = because.split_whitespace().collect();
+            let _ = write!(text, " ({})", because.join(" "));
+        }
+    }
+    match exceptions.len().saturating_sub(TOLD_EXCEPTIONS) {
+        0 => {}
+        1 => text.push_str("; another rule lets some through too"),
+        more => {
+            let _ = write!(text, "; {more} other rules let some through too");
+        }
+    }
+    let _ = write!(text, "; or have rule `{}` changed", rule.name);
+    Some(text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn vms() -> RuleInfo {
+        let exception = |rule: &str, operation: &str, details: &[&str]| Exception {
+            rule: rule.to_owned(),
+            operations: vec![operation.to_owned()],
+            details: details.iter().map(|&one| one.to_owned()).collect(),
+            because: None,
+        };
+        RuleInfo {
+            name: "vms".to_owned(),
+            exceptions: vec![
+                Exception {
+                    because: Some("it may be\nrestarted".to_owned()),
+                    ..exception("dev-server", "signal", &["TERM", "INT"])
+                },
+                exception("other", "trace", &[]),
+            ],
+            ..RuleInfo::default()
+        }
+    }
+
+    #[test]
+    fn who_is_refused_by_a_rule_hears_what_the_policy_lets_through() {
+        let signal = instead(&vms(), Operation::Signal, Verdict::Deny);
+        assert_eq!(
+            signal.as_deref(),
+            Some(
+                "signal the session's own processes by their pids; rule `dev-server` lets TERM, INT \
+                 through (it may be restarted); or have rule `vms` changed"
+            )
+        );
+        let limit = instead(&vms(), Operation::Limit, Verdict::Deny);
+        let expected = "limit the session's own processes only; or have rule `vms` changed";
+        assert_eq!(limit.as_deref(), Some(expected));
+        assert_eq!(instead(&vms(), Operation::Signal, Verdict::Audit), None);
+    }
+
+    #[test]
+    fn what_no_policy_lifts_is_not_offered_to_be_lifted() {
+        let rule = RuleInfo {
+            is_final: true,
+            ..vms()
+        };
+        let text = instead(&rule, Operation::Delete, Verdict::Deny).expect("words");
+        assert!(text.ends_with("no policy can allow this"), "{text}");
+    }
+
+    #[test]
+    fn many_exceptions_are_counted() {
+        let mut rule = vms();
+        rule.exceptions = vec![rule.exceptions[1].clone(); TOLD_EXCEPTIONS + 2];
+        let text = instead(&rule, Operation::Trace, Verdict::Deny).expect("words");
+        assert_eq!(
+            text.matches("rule `other` lets some through").count(),
+            TOLD_EXCEPTIONS
+        );
+        assert!(
+            text.contains("; 2 other rules let some through too; "),
+            "{text}"
+        );
+    }
 
     #[test]
     fn every_reason_without_a_rule_has_words_that_fit_a_line() {

@@ -4,11 +4,12 @@
 //! guesses: what can't be known for sure is none.
 
 use super::bounded::Bounded;
-use super::event::{File, Machine, Process, Socket};
+use super::event::{Ancestor, File, Machine, Process, Socket};
 use super::record::{FileTarget, FsPath, MachineTarget, SocketPlace, SocketTarget};
 use super::text::{Raw, text};
 use super::time::Time;
 use super::users::UserName;
+use crate::system::processes::Running;
 use crate::system::{capabilities, families};
 use guard_ebpf::record::{ExecutableKey, Task};
 use std::os::unix::ffi::OsStrExt;
@@ -26,6 +27,9 @@ pub trait Host {
     /// The path of a task's executable, if the process still runs and still has it.
     fn executable(&mut self, task: &Task) -> Option<PathBuf>;
 
+    /// The process that has a pid now.
+    fn running(&mut self, pid: u32) -> Option<Running>;
+
     /// The path of a cgroup below the cgroup2 mount.
     fn cgroup(&mut self, id: u64) -> Option<PathBuf>;
 
@@ -41,6 +45,9 @@ const EXECUTABLES: usize = 4096;
 
 /// How many cgroups and users are remembered.
 const OTHERS: usize = 1024;
+
+/// How many ancestors of an actor are told at most.
+pub const MAX_ANCESTORS: usize = 16;
 
 /// How long a user's name, or its absence, is taken to stay true.
 const USER_AGE: Duration = Duration::from_mins(10);
@@ -103,8 +110,49 @@ impl<H: Host> Resolver<H> {
             uid: task.uid,
             user: self.user(task.uid, now),
             cgroup: cgroup.map(|path| text("cgroup", path.as_os_str().as_bytes(), &mut raw)),
+            ancestors: None,
             raw,
         }
+    }
+
+    /// The processes of a session that a task of it comes from, its parent first.
+    ///
+    /// `None` when that cannot be known any more: who its parent was is known from the record,
+    /// everything else from processes that still run. `sessions_of` says which sessions processes are
+    /// in.
+    pub fn ancestors(
+        &mut self,
+        task: &Task,
+        session: u32,
+        sessions_of: impl FnOnce(&[u32]) -> Vec<Option<u32>>,
+    ) -> Option<Vec<Ancestor>> {
+        let mut found: Vec<(u32, Running)> = Vec::new();
+        let (mut pid, mut start) = (task.parent, task.start);
+        // One more, to know that the last one is the last.
+        while pid != 0 && found.len() <= MAX_ANCESTORS {
+            // Who started later than its child has the pid of a parent that is gone.
+            let Some(running) = self.host.running(pid).filter(|it| it.start <= start) else {
+                break;
+            };
+            let child = (pid, running);
+            (pid, start) = (child.1.parent, child.1.start);
+            found.push(child);
+        }
+        let pids: Vec<u32> = found.iter().map(|(pid, _)| *pid).collect();
+        let sessions = sessions_of(&pids);
+        let members = sessions.iter().take_while(|it| **it == Some(session));
+        let members = members.count().min(MAX_ANCESTORS);
+        // Who has ended meanwhile is in no session.
+        if members == 0 && self.host.running(*pids.first()?) != Some(found.first()?.1.clone()) {
+            return None;
+        }
+        found.truncate(members);
+        let ancestor = |(pid, running): (u32, Running)| {
+            let mut raw = Raw::new();
+            let comm = text("comm", &running.comm, &mut raw);
+            Ancestor { pid, comm, raw }
+        };
+        Some(found.into_iter().map(ancestor).collect())
     }
 
     /// A file in people's words. `connected` is false when the file's path does not lead to

@@ -6,15 +6,15 @@
 
 use super::bursts::More;
 use super::event::{
-    Body, Event, File, How, Judged, Level, Loss, Lost, Machine, Notice, PolicyChange, PolicyEdit,
-    Process, SessionChange, SessionStep, Socket, Target,
+    Body, Event, Judged, Level, Loss, Lost, Notice, PolicyChange, PolicyEdit, SessionChange,
+    SessionStep,
 };
-use super::fold::MAX_TOLD_APART;
 use super::lines::Lines;
 pub use super::lines::Look;
-use super::text::{bytes, escaped, shortened, shortened_path, width};
+use super::shown::{TARGET_ROOM, comm, manner, more, origin, process, target};
+use super::text::{escaped, shortened, width};
 use anstyle::{AnsiColor, Style};
-use guard_ebpf::operation::{Facility, Reason, Verdict};
+use guard_ebpf::operation::{Reason, Verdict};
 use std::fmt::Write;
 
 /// The clock on the first line; on the others the id or nothing.
@@ -22,10 +22,6 @@ pub(crate) const MARGIN: usize = 10;
 
 /// The room for names that are kept short so that the target has its own.
 const SESSION_ROOM: usize = 12;
-const COMM_ROOM: usize = 16;
-
-/// The least room for a target; with less it gets a line of its own.
-const TARGET_ROOM: usize = 20;
 
 const DENY: Style = AnsiColor::Red.on_default().bold();
 const AUDIT: Style = AnsiColor::Yellow.on_default();
@@ -114,6 +110,19 @@ fn verdict(lines: &mut Lines, id: &str, judged: &Judged) {
         None => cause(judged),
     };
     lines.put_wrapped(DIM, &because);
+    // One that came straight from the session's first process, or from what that started, is told
+    // without.
+    if judged
+        .actor
+        .ancestors
+        .as_ref()
+        .is_some_and(|it| it.len() > 2)
+    {
+        lines.next_line();
+        lines.put(DIM, "from: ");
+        let origin = origin(&judged.actor, lines.look(), lines.room());
+        lines.put(DIM, &origin.unwrap_or_default());
+    }
     if let Some(instead) = &judged.instead {
         lines.next_line();
         lines.put_wrapped(DIM, &format!("instead: {}", escaped(instead.as_bytes())));
@@ -148,19 +157,6 @@ pub(crate) fn cause(judged: &Judged) -> String {
     }
 }
 
-/// In which way something was done, where that is not what the operation's name says.
-const fn manner(target: &Target) -> &'static str {
-    match target {
-        Target::File(File { how: Some(how), .. }) => match how {
-            How::Rename => " (rename)",
-            How::Link => " (link)",
-            How::Unmount => " (unmount)",
-            How::Unlink | How::Write | How::Mount => "",
-        },
-        _ => "",
-    }
-}
-
 /// What it was done to, and how much there is beside that.
 fn to_what(lines: &mut Lines, judged: &Judged, more: &str) {
     let room = |lines: &Lines| {
@@ -186,111 +182,6 @@ fn to_what(lines: &mut Lines, judged: &Judged, more: &str) {
     lines.put(PLAIN, "→ ");
     lines.put(PLAIN, &shown);
     lines.put(PLAIN, more);
-}
-
-/// `comm[pid]`
-pub(crate) fn process(process: &Process) -> String {
-    format!("{}[{}]", comm(process), process.pid)
-}
-
-/// The command name.
-fn comm(process: &Process) -> String {
-    let comm = escaped(&bytes("comm", &process.comm, &process.raw));
-    shortened(&comm, COMM_ROOM)
-}
-
-/// The target in so many columns, or as few as it makes sense in.
-pub(crate) fn target(judged: &Judged, room: usize, whole: bool) -> String {
-    let within = |name: &str| {
-        if whole {
-            name.to_owned()
-        } else {
-            shortened_path(name, room.max(TARGET_ROOM))
-        }
-    };
-    match &judged.target {
-        Target::Process(it) => {
-            let shown = process(it);
-            // Whose it is, where that is somebody else and there is room to say so.
-            let user = it.user.clone().unwrap_or_else(|| it.uid.to_string());
-            let owned = format!("{shown} of {}", escaped(user.as_bytes()));
-            let fits = width(&owned) <= room;
-            if it.uid != judged.actor.uid && fits {
-                owned
-            } else {
-                shown
-            }
-        }
-        Target::File(file) => {
-            let mut path = escaped(&bytes("path", &file.path, &file.raw));
-            if file.directory && !path.ends_with('/') {
-                path.push('/');
-            }
-            within(&path)
-        }
-        Target::Socket(it) => within(&socket(it)),
-        Target::Machine(it) => machine(it),
-    }
-}
-
-/// A socket: a path, `@name`, `127.0.0.1:80`, `[::1]:80`, or its family; escaped.
-pub(crate) fn socket(socket: &Socket) -> String {
-    let exact = |field, text: &str| escaped(&bytes(field, text, &socket.raw));
-    if let Some(path) = &socket.path {
-        exact("path", path)
-    } else if let Some(name) = &socket.r#abstract {
-        format!("@{}", exact("abstract", name))
-    } else if let (Some(address), Some(port)) = (&socket.address, socket.port) {
-        let address = escaped(address.as_bytes());
-        if address.contains(':') {
-            format!("[{address}]:{port}")
-        } else {
-            format!("{address}:{port}")
-        }
-    } else {
-        format!("a socket of family {}", escaped(socket.family.as_bytes()))
-    }
-}
-
-/// What there is to say of the use of a facility; often nothing.
-pub(crate) fn machine(machine: &Machine) -> String {
-    if let Some(capability) = &machine.capability {
-        return format!("CAP_{}", escaped(capability.as_bytes()));
-    }
-    let Some(number) = machine.number else {
-        return String::new();
-    };
-    match machine.facility {
-        Facility::Disks | Facility::Devices => {
-            format!("device {}:{}", number >> 20, number & ((1 << 20) - 1))
-        }
-        Facility::Terminals | Facility::FileSystems => format!("ioctl {number:#x}"),
-        Facility::Ipc => format!("object {number}"),
-        _ => format!("command {number}"),
-    }
-}
-
-/// How much there is beside the first target.
-fn more(judged: &Judged) -> String {
-    let mut more = String::new();
-    if judged.others > 0 {
-        let at_least = if judged.others + 1 >= MAX_TOLD_APART as u64 {
-            "+"
-        } else {
-            ""
-        };
-        let noun = if judged.others == 1 {
-            "other"
-        } else {
-            "others"
-        };
-        let _ = write!(more, " and {}{at_least} {noun}", judged.others);
-    }
-    // Where each target was met once, the others tell the count.
-    if judged.count > judged.others + 1 {
-        let _ = write!(more, " ×{}", judged.count);
-    }
-    more
 }
 
 fn policy(lines: &mut Lines, edit: &PolicyEdit) {

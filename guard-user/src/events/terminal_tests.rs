@@ -1,9 +1,10 @@
 //! Tests of the form for people.
 
 use super::*;
+use crate::events::event::{Ancestor, How, Machine, Socket, Target};
 use crate::events::samples;
 use crate::events::text::{Raw, is_printable, text};
-use guard_ebpf::operation::Operation;
+use guard_ebpf::operation::{Facility, Operation};
 use proptest::prelude::*;
 
 const EIGHTY: Look = Look {
@@ -20,6 +21,7 @@ fn shown(event: &Event) -> String {
 fn deletion(path: &[u8], comm: &[u8]) -> Event {
     let mut event = samples::named("delete");
     if let Body::Verdict(judged) = &mut event.body {
+        judged.instead = None;
         judged.actor.comm = text("comm", comm, &mut judged.actor.raw);
         if let Target::File(file) = &mut judged.target {
             file.raw = Raw::new();
@@ -181,9 +183,43 @@ fn long_paths_are_shortened_in_the_middle() {
     );
 }
 
+/// The lines of a signal from a process with such ancestors, its parent first.
+fn with_ancestors(comms: &[&[u8]], look: Look) -> String {
+    let mut event = samples::named("signal");
+    if let Body::Verdict(judged) = &mut event.body {
+        let ancestor = |comm: &&[u8]| {
+            let mut raw = Raw::new();
+            let comm = text("comm", comm, &mut raw);
+            Ancestor { pid: 7, comm, raw }
+        };
+        judged.actor.ancestors = Some(comms.iter().map(ancestor).collect());
+    }
+    render_at(&event, "14:03:12", look)
+}
+
+#[test]
+fn where_an_actor_comes_from_is_told_where_that_is_not_plain() {
+    let lines = |comms: &[&[u8]]| with_ancestors(comms, EIGHTY).lines().count();
+    let plain = lines(&[]);
+    assert_eq!(lines(&[b"claude"]), plain);
+    assert_eq!(lines(&[b"bash", b"claude"]), plain);
+    let nested = with_ancestors(&[b"sh", b"m\x1bke", b"claude"], EIGHTY);
+    assert!(
+        nested.contains("\n          from: claude › m\\u{1b}ke › sh\n"),
+        "{nested}"
+    );
+    let deep = with_ancestors(&[&b"a-longish-name"[..]; 16], EIGHTY);
+    let expected = "from: a-longish-name › … › a-longish-name › a-longish-name";
+    let line = deep
+        .lines()
+        .find(|line| line.contains("from: "))
+        .unwrap_or_default();
+    assert_eq!((line.trim(), width(line) <= 80), (expected, true));
+}
+
 #[test]
 fn colours_are_only_there_when_asked_for() {
-    let event = samples::named("delete");
+    let event = deletion(b"/home/ann/Pictures/2024/IMG_0001.jpg", b"rm");
     let coloured = Look {
         colour: true,
         session: false,

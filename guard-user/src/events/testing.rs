@@ -3,6 +3,7 @@
 use super::resolve::Host;
 use super::time::Time;
 use super::users::UserName;
+use crate::system::processes::Running;
 use guard_ebpf::operation::{Facility, Operation, Reason, Verdict};
 use guard_ebpf::record::{
     ExecutableKey, ExecutableRecord, FileRecord, Header, Kind, MachineRecord, NO_NUMBER,
@@ -59,9 +60,7 @@ impl Layout for ExecutableKey {
 
 impl Layout for Task {
     fn bytes(&self) -> Vec<u8> {
-        fields!(
-            self, pid, tid, uid, reserved, start, executable, cgroup, comm
-        )
+        fields!(self, pid, tid, uid, parent, start, executable, cgroup, comm)
     }
 }
 
@@ -239,6 +238,30 @@ impl Host for MadeUp {
 
     fn executable(&mut self, task: &Task) -> Option<PathBuf> {
         (task.pid == 812).then(|| "/usr/lib/postgresql/15/bin/postgres".into())
+    }
+
+    fn running(&mut self, pid: u32) -> Option<Running> {
+        let (comm, parent): (&[u8], u32) = match pid {
+            1 => (b"init", 0),
+            4200 => (b"node", 1),
+            4250 => (b"bash", 4200),
+            4300 => (b"m\xffke", 4250),
+            // Nobody has these pids any more but for somebody who came later.
+            4305 => (b"late", 4200),
+            // Each of them made the next one.
+            6000..7000 => (b"deep", pid - 1),
+            _ => return None,
+        };
+        let start = if pid == 4305 {
+            u64::MAX
+        } else {
+            u64::from(pid) * 10_000_000
+        };
+        Some(Running {
+            comm: comm.to_vec(),
+            parent,
+            start,
+        })
     }
 
     fn cgroup(&mut self, id: u64) -> Option<PathBuf> {

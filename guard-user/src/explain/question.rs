@@ -56,7 +56,7 @@ pub struct Answer {
     pub source: Option<String>,
     /// Why, in words.
     pub because: Option<String>,
-    /// What to do instead, of what is refused for want of a rule.
+    /// What to do instead, of what is refused.
     pub instead: Option<String>,
     /// What was asked about.
     pub target: String,

@@ -79,7 +79,8 @@ impl Told {
                 .or(because),
             instead: words
                 .filter(|_| is_refused)
-                .map(|words| words.instead.into_owned()),
+                .map(|words| words.instead.into_owned())
+                .or_else(|| reasons::instead(info?, self.operation, verdict)),
             target: self.target,
             whose: self.whose,
             notes: self.notes,

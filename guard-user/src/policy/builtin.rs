@@ -84,10 +84,7 @@ fn rule(name: &str, because: &str, on: Vec<PathGlob>) -> RulesetRule {
         info: RuleInfo {
             name: name.to_owned(),
             because: Some(because.to_owned()),
-            source: None,
-            groups: Vec::new(),
-            limit: None,
-            audits: false,
+            ..RuleInfo::default()
         },
         effect: Effect::DenyAlways,
         operations: OPERATIONS.to_vec(),

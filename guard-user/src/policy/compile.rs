@@ -23,6 +23,7 @@ use super::compiled::{Compiled, RuleInfo};
 use super::document::{Item, Selection};
 use super::entries::{Side, Starts, Users, devices};
 use super::environment::{Environment, Host};
+use super::exceptions;
 use super::expression::Entry;
 use super::places::{Device, Translator};
 use super::ruleset::{Ruleset, RulesetRule};
@@ -361,10 +362,11 @@ impl Compiler<'_> {
                 .rules
                 .iter()
                 .zip(self.policy.limited)
-                .map(|(rule, limited)| RuleInfo {
+                .enumerate()
+                .map(|(index, (rule, limited))| RuleInfo {
                     limit: limited.checked_sub(1),
                     audits: rule.effect == Effect::Audit,
-                    ..rule.info.clone()
+                    ..exceptions::info(ruleset, index, rule)
                 })
                 .collect(),
         };

@@ -24,7 +24,7 @@ pub struct Compiled {
 }
 
 /// What people are shown of a rule.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct RuleInfo {
     /// Its name; rules without one are called after their place.
     pub name: String,
@@ -41,4 +41,23 @@ pub struct RuleInfo {
     /// Whether it says `audit`: what it decides goes through whatever the policy's mode.
     #[serde(default)]
     pub audits: bool,
+    /// What is let through by rules before it, of what it refuses.
+    #[serde(default)]
+    pub exceptions: Vec<Exception>,
+    /// Whether no policy lifts what it refuses.
+    #[serde(default)]
+    pub is_final: bool,
+}
+
+/// A rule that lets through some of what a later one refuses.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Exception {
+    /// Its name.
+    pub rule: String,
+    /// The names of the operations that both are about.
+    pub operations: Vec<String>,
+    /// The signals and facilities that it is about, where it says so.
+    pub details: Vec<String>,
+    /// Why it is there.
+    pub because: Option<String>,
 }

@@ -363,8 +363,7 @@ impl Load<'_> {
                 because: rule.because.clone(),
                 source: Some(place),
                 groups: rule.names(),
-                limit: None,
-                audits: false,
+                ..RuleInfo::default()
             },
             effect: rule.effect,
             operations: rule.operations.clone(),

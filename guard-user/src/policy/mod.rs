@@ -13,6 +13,7 @@ mod endpoints;
 mod entries;
 pub mod environment;
 pub mod evaluate;
+mod exceptions;
 mod expression;
 mod facts;
 mod glob;

@@ -84,7 +84,7 @@ impl RulesetRule {
     }
 
     /// Which signals and facilities it is about, where it says so.
-    fn details(&self) -> Vec<String> {
+    pub(super) fn details(&self) -> Vec<String> {
         let signals = self.signals.iter().flatten();
         let facilities = self.facilities.iter().flatten();
         signals

@@ -7,7 +7,7 @@
 use super::most::{Most, Ranking, rank};
 use super::tally::{Outcome, Tally};
 use crate::events::event::{Judged, Process, Target};
-use crate::events::terminal;
+use crate::events::shown;
 use crate::events::text::{bytes, escaped};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -117,7 +117,7 @@ impl Targets {
                 return;
             }
             Target::Process(process) => processes(process),
-            Target::Socket(socket) => Place::Socket(terminal::socket(socket)),
+            Target::Socket(socket) => Place::Socket(shown::socket(socket)),
             Target::Machine(machine) => Place::Facility(machine.facility.name()),
         };
         self.others.add(place, tally);

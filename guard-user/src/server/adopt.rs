@@ -1,7 +1,7 @@
 //! Taking over from a server that has died: its engine, which has gone on enforcing, and
 //! its sessions.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use anyhow::{Context, Result, bail};
@@ -10,6 +10,7 @@ use super::core::{Server, Session, log};
 use super::enforcer::Installed;
 use super::paths::Paths;
 use super::proof::Proof;
+use super::runtime;
 use super::state::{self, KnownPolicy, SessionState};
 use crate::events::event::Level;
 use crate::events::log::Log;
@@ -66,6 +67,7 @@ impl Server {
             } else {
                 log(&format!("session {} is over", state.name));
                 state::remove(&directory, &state.name)?;
+                state.runtime.as_deref().map(runtime::remove).transpose()?;
                 // It is empty, or was never ours.
                 let _ = state.cgroup.remove();
             }
@@ -97,11 +99,14 @@ impl Server {
         }
         let fingerprint = state.fingerprint;
         log(&format!("session {} goes on", state.name));
+        let runtime = state.runtime.clone();
+        let uid = state.uid;
         {
             let mut inner = self.inner.borrow_mut();
             inner.feed.adopt(&state);
             let session = Session {
                 state,
+                inside: None,
                 is_awaited: false,
                 status: None,
                 is_ending: false,
@@ -110,7 +115,27 @@ impl Server {
             };
             inner.sessions.insert(id, session);
         }
+        self.listen_again(id, runtime.as_deref(), uid);
         self.watch(id, &files, fingerprint);
+    }
+
+    /// Has a session be told of its own refusals as before.
+    fn listen_again(self: &Rc<Self>, id: u32, runtime: Option<&Path>, uid: u32) {
+        let Some(directory) = runtime else { return };
+        match self.listen_inside(id, directory, uid) {
+            Ok(inside) => {
+                if let Some(session) = self.inner.borrow_mut().sessions.get_mut(&id) {
+                    session.inside = Some(inside);
+                }
+            }
+            Err(error) => {
+                let message = format!(
+                    "the session can't be told why it is refused something; nothing else is \
+                     different: {error:#}"
+                );
+                self.notice(Some(id), Level::Warning, &message);
+            }
+        }
     }
 }
 
@@ -145,5 +170,7 @@ fn unknown(id: u32, paths: &Paths) -> Result<SessionState> {
         proof: Proof::Missed,
         grants: Vec::new(),
         granted: 0,
+        // Its name is in the environment of its processes alone.
+        runtime: None,
     })
 }

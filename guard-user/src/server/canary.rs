@@ -78,11 +78,7 @@ fn policy() -> Compiled {
         users: Vec::new(),
         rules: vec![RuleInfo {
             name: NAME.to_owned(),
-            because: None,
-            source: None,
-            groups: Vec::new(),
-            limit: None,
-            audits: false,
+            ..RuleInfo::default()
         }],
     }
 }

@@ -121,6 +121,8 @@ pub struct Started {
     pub id: u32,
     /// The server's process, on which the child proves that it is guarded.
     pub server: Pid,
+    /// The session's runtime directory.
+    pub runtime: PathBuf,
     /// Whether refusals are only recorded.
     pub audits: bool,
     /// What cannot be enforced here, a sentence each: to be said aloud before the command
@@ -144,9 +146,11 @@ pub fn start(connection: &mut Connection, start: Start, child: &Held) -> Result<
             warnings,
             notes,
             log,
+            runtime,
         } => Ok(Started {
             session,
             id,
+            runtime,
             server: Pid::from_raw(server as i32),
             audits,
             warnings,

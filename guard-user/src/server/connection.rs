@@ -112,6 +112,10 @@ impl Server {
                 Ok(Request::Allow(request)) => self.allow(&request, peer.pid),
                 Ok(Request::Revoke { session, number }) => self.revoke(&session, number, peer.pid),
                 Ok(Request::Explain { session, question }) => self.explain(&session, &question),
+                Ok(Request::Why { session, asked }) => self.why(session.as_ref(), &asked),
+                Ok(Request::Mark { .. }) => {
+                    Refused::usage("A call of a tool begins inside a session.").into()
+                }
                 Ok(Request::Status) => Response::Status(Box::new(self.status())),
                 Err(refused) => {
                     connection.send(&refused.into()).await?;

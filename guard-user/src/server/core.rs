@@ -19,6 +19,7 @@ use super::compiler::{Compiler, Subject};
 use super::enforcer::{Enforcer, Engines, RecordSource};
 use super::feed::Feed;
 use super::health::Health;
+use super::inside::Inside;
 use super::paths::Paths;
 use super::protocol::{Refusal, Response};
 use super::state::{KnownPolicy, SessionState};
@@ -103,6 +104,8 @@ pub(super) struct Inner {
 /// A session that lives.
 pub(super) struct Session {
     pub state: SessionState,
+    /// Where it asks why it was refused something.
+    pub inside: Option<Inside>,
     /// Whether its client is connected and has yet to tell how the command ended.
     pub is_awaited: bool,
     /// How the command ended.

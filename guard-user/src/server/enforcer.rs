@@ -77,7 +77,11 @@ pub trait Enforcer {
     /// What a session did so far.
     fn counters(&self, session: u32) -> Result<Counters>;
     /// The session of a process; `None` for one that is not guarded or not there.
-    fn session_of(&self, pid: u32) -> Result<Option<u32>>;
+    fn session_of(&self, pid: u32) -> Result<Option<u32>> {
+        Ok(self.sessions_of(&[pid])?.pop().flatten())
+    }
+    /// The sessions of processes, in their order.
+    fn sessions_of(&self, pids: &[u32]) -> Result<Vec<Option<u32>>>;
     /// The processes of a session, wherever they have gone.
     fn members(&self, session: u32) -> Result<Vec<u32>>;
     /// Gives up tasks whose ends were not counted, of a session that has no process any more.
@@ -91,6 +95,9 @@ pub trait Enforcer {
     /// Lets a session go on writing to a file that it is started with, through its descriptor;
     /// unless another session that lives may: that one then.
     fn give(&self, session: u32, file: BorrowedFd<'_>) -> Result<Option<u32>>;
+    /// Makes a listening socket of the server's one that this session may connect to, as if it were its
+    /// own.
+    fn give_socket(&self, session: u32, socket: BorrowedFd<'_>) -> Result<()>;
     /// Says which addresses are the host's own: IPv6, or IPv4 mapped into it.
     fn set_addresses(&mut self, addresses: &[[u8; 16]]) -> Result<()>;
     /// The records that the kernel writes.

@@ -8,10 +8,12 @@ use std::time::Instant;
 use guard_ebpf::session::Counters;
 
 use super::core::{Session, log};
+use super::enforcer::Enforcer;
 use super::follower::{Follower, Following, queue};
 use super::paths::Paths;
 use super::policies::DEFAULT;
 use super::state::SessionState;
+use super::told::Told;
 use crate::events::event::{
     Body, Event, InForce, Level, Notice, PolicyEdit, SessionChange, SessionStep,
 };
@@ -20,6 +22,7 @@ use crate::events::history::read_since;
 use crate::events::log::Log;
 use crate::events::machine::Machine;
 use crate::events::pipeline::{Names, Pipeline, Pushed};
+use crate::events::receipts::Asked;
 use crate::events::summary::Summary;
 use crate::events::time::Time;
 use crate::policy::compiled::RuleInfo;
@@ -37,26 +40,35 @@ pub(super) struct Feed {
 struct Book {
     log: Log<File>,
     summary: Summary,
+    told: Told,
     /// How many events could not be written to the log.
     unlogged: u64,
 }
 
-/// What living sessions are called.
-struct Living<'sessions>(&'sessions BTreeMap<u32, Session>);
+/// What living sessions are called, and who is in them.
+struct Living<'server> {
+    sessions: &'server BTreeMap<u32, Session>,
+    engine: Option<&'server dyn Enforcer>,
+}
 
 impl Names for Living<'_> {
     fn session(&self, id: u32) -> Option<&str> {
-        let session = self.0.get(&id)?;
+        let session = self.sessions.get(&id)?;
         Some(session.state.name.as_str())
     }
 
     fn rule(&self, policy: u32, rule: u8) -> Option<&RuleInfo> {
-        self.0
+        self.sessions
             .values()
             .flat_map(|session| &session.state.known)
             .find(|known| known.installed.id == policy)?
             .rules
             .get(usize::from(rule))
+    }
+
+    fn sessions_of(&self, pids: &[u32]) -> Vec<Option<u32>> {
+        let found = self.engine.map(|engine| engine.sessions_of(pids));
+        found.and_then(Result::ok).unwrap_or_default()
     }
 }
 
@@ -71,11 +83,14 @@ impl Feed {
     }
 
     /// Takes a record; the session whose last task has ended, when it says so.
-    pub fn push(&mut self, record: &[u8], sessions: &BTreeMap<u32, Session>) -> Option<u32> {
-        match self
-            .pipeline
-            .push(record, Instant::now(), &Living(sessions))
-        {
+    pub fn push(
+        &mut self,
+        record: &[u8],
+        sessions: &BTreeMap<u32, Session>,
+        engine: Option<&dyn Enforcer>,
+    ) -> Option<u32> {
+        let living = Living { sessions, engine };
+        match self.pipeline.push(record, Instant::now(), &living) {
             Pushed::Ended { session, .. } => Some(session),
             Pushed::Malformed(error) => {
                 log(&format!("a record can't be read: {error}"));
@@ -87,7 +102,12 @@ impl Feed {
 
     /// When to flush next.
     pub fn deadline(&self) -> Option<Instant> {
-        self.pipeline.deadline(Instant::now())
+        let told = self.books.values().filter_map(|book| book.told.due());
+        self.pipeline
+            .deadline(Instant::now())
+            .into_iter()
+            .chain(told)
+            .min()
     }
 
     /// Hands out what is ready.
@@ -95,11 +115,14 @@ impl Feed {
         loop {
             let events = self.pipeline.poll(Instant::now());
             if events.is_empty() {
-                return;
+                break;
             }
             for event in events {
                 self.hand_out(&event);
             }
+        }
+        for (name, book) in &mut self.books {
+            book.told.write(name, Instant::now());
         }
     }
 
@@ -114,6 +137,9 @@ impl Feed {
                 continue;
             }
             book.summary.add(event);
+            if event.session.is_some() {
+                book.told.add(event);
+            }
             let before = book.log.missing();
             let news = book.log.append(event);
             book.unlogged += book.log.missing().saturating_sub(before);
@@ -143,11 +169,41 @@ impl Feed {
         // A log that can't be read costs the summary what was refused before.
         for event in read_since(&state.log, None).into_iter().flatten() {
             book.summary.add(&event);
+            book.told.add(&event);
             self.pipeline.resume(&event.id);
         }
         self.pipeline.adopt(state.id, book.summary.lost());
         self.books.insert(state.name.to_string(), book);
+        self.keep_receipts(state);
         self.session(state, SessionStep::Adopted, None);
+    }
+
+    /// Keeps the last receipts of a session where it can read them.
+    pub fn keep_receipts(&mut self, state: &SessionState) {
+        if let (Some(book), Some(directory)) =
+            (self.books.get_mut(state.name.as_str()), &state.runtime)
+        {
+            book.told.keep_in(directory.clone(), state.uid);
+        }
+    }
+
+    /// Receipts of a session.
+    pub fn receipts(&self, session: &Name, asked: &Asked) -> Vec<&Event> {
+        let book = self.books.get(session.as_str());
+        book.map_or_else(Vec::new, |book| book.told.receipts.asked(asked))
+    }
+
+    /// Marks the beginning of a call of a tool in a session. False when it has no such name.
+    pub fn begin(&mut self, session: &Name, call: &str) -> bool {
+        let mark = self.pipeline.mark();
+        let book = self.books.get_mut(session.as_str());
+        book.is_some_and(|book| book.told.receipts.begin(call, mark))
+    }
+
+    /// Makes events of a session's records that wait for more of their kind.
+    pub fn close_folds(&mut self, id: u32) {
+        self.pipeline.close(id);
+        self.flush();
     }
 
     /// Tells that a session has started.
@@ -201,15 +257,17 @@ impl Feed {
 
     /// Says what the kernel has counted and nobody was told of.
     pub fn count(&mut self, id: u32, counters: &Counters, sessions: &BTreeMap<u32, Session>) {
-        self.pipeline
-            .counters(id, counters, Time::now(), &Living(sessions));
+        let living = Living {
+            sessions,
+            engine: None,
+        };
+        self.pipeline.counters(id, counters, Time::now(), &living);
         self.flush();
     }
 
     /// Finishes what is open of a session, and sums up what was refused to it.
     pub fn summary(&mut self, id: u32, name: &Name) -> Option<String> {
-        self.pipeline.close(id);
-        self.flush();
+        self.close_folds(id);
         let book = self.books.get(name.as_str())?;
         book.summary.sentence(name.as_str())
     }
@@ -276,6 +334,7 @@ impl Book {
         Self {
             log,
             summary: Summary::default(),
+            told: Told::default(),
             unlogged: 0,
         }
     }

@@ -8,6 +8,7 @@ use nix::unistd::Pid;
 
 use super::core::{Inner, Past, Refused, Server, Session, log};
 use super::protocol::{Remaining, Response};
+use super::runtime;
 use crate::cli::output::sentence;
 use crate::session::cgroup::SessionCgroup;
 use crate::session::name::Name;
@@ -99,6 +100,11 @@ impl Server {
                 "the state of session {} can't be removed: {error}",
                 state.name
             ));
+        }
+        if let Some(runtime) = &state.runtime
+            && let Err(error) = runtime::remove(runtime)
+        {
+            log(&format!("{} can't be removed: {error}", runtime.display()));
         }
         self.ended.notify_waiters();
         let server = Rc::clone(self);

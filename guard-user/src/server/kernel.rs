@@ -142,8 +142,8 @@ impl Enforcer for Engine {
         Engine::counters(self, session)
     }
 
-    fn session_of(&self, pid: u32) -> Result<Option<u32>> {
-        Engine::session_of(self, pid)
+    fn sessions_of(&self, pids: &[u32]) -> Result<Vec<Option<u32>>> {
+        Engine::sessions_of(self, pids)
     }
 
     fn members(&self, session: u32) -> Result<Vec<u32>> {
@@ -173,6 +173,10 @@ impl Enforcer for Engine {
 
     fn give(&self, session: u32, file: BorrowedFd<'_>) -> Result<Option<u32>> {
         Engine::give(self, session, file)
+    }
+
+    fn give_socket(&self, session: u32, socket: BorrowedFd<'_>) -> Result<()> {
+        Engine::give_socket(self, session, socket)
     }
 
     fn set_addresses(&mut self, addresses: &[[u8; 16]]) -> Result<()> {

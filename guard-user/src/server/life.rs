@@ -16,7 +16,7 @@ const LOOK: Duration = Duration::from_secs(1);
 /// How long a server with nothing to do waits for more to do.
 const IDLE: Duration = Duration::from_secs(1);
 /// How many records are taken at a time before others get their turn.
-const BATCH: usize = 512;
+pub(super) const BATCH: usize = 512;
 
 /// A descriptor that somebody else owns and keeps open.
 struct Borrowed(RawFd);
@@ -71,9 +71,11 @@ impl Server {
             sessions,
             feed,
             canaries,
+            engine,
             ..
         } = &mut *inner;
         let Some(records) = records else { return 0 };
+        let engine = engine.as_deref();
         let mut over = Vec::new();
         let mut proved = Vec::new();
         let count = records.drain(BATCH, &mut |record| {
@@ -84,7 +86,7 @@ impl Server {
             let taken = proof::take(record, sessions);
             proved.extend(taken.map(|taken| taken.session));
             if !taken.is_some_and(|taken| taken.is_proof) {
-                over.extend(feed.push(record, sessions));
+                over.extend(feed.push(record, sessions, engine));
             }
         });
         feed.flush();

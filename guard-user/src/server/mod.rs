@@ -18,6 +18,8 @@ mod follower;
 mod grants;
 mod health;
 pub mod host;
+mod inside;
+pub mod inside_client;
 pub mod kernel;
 mod life;
 mod mounts;
@@ -28,10 +30,14 @@ pub mod protocol;
 mod reload;
 mod report;
 mod resume;
+pub mod runtime;
 mod start;
 pub mod state;
+mod status;
+mod told;
 mod undo;
 pub mod watch;
+mod why;
 pub mod wire;
 
 #[cfg(any(test, fuzzing))]

@@ -44,25 +44,42 @@ impl Paths {
         self.run.join("sessions")
     }
 
+    /// The runtime directories of the sessions. It can be gone through, and not listed.
+    #[must_use]
+    pub fn runtime(&self) -> PathBuf {
+        self.run.join("runtime")
+    }
+
     /// What a server in the background has to say.
     #[must_use]
     pub fn server_log(&self) -> PathBuf {
         self.log.join("server.log")
     }
 
-    /// Makes the directories, for root only. A directory of somebody else's is refused.
+    /// Makes the directories, for root only but for the way to the runtime directories. A directory of
+    /// somebody else's is refused.
     pub fn make(&self) -> Result<()> {
-        for directory in [&self.run, &self.sessions(), &self.log] {
-            make_private(directory)
+        for (directory, mode) in [
+            (&self.run, WAY),
+            (&self.sessions(), PRIVATE),
+            (&self.runtime(), WAY),
+            (&self.log, PRIVATE),
+        ] {
+            make_own(directory, mode)
                 .with_context(|| format!("the directory {}", directory.display()))?;
         }
         Ok(())
     }
 }
 
-fn make_private(directory: &Path) -> Result<()> {
-    let made = DirBuilder::new().mode(0o700).create(directory);
-    match made {
+/// Root's alone.
+const PRIVATE: u32 = 0o700;
+/// Who knows a name in it gets there; nobody else sees what there is.
+const WAY: u32 = 0o711;
+
+fn make_own(directory: &Path, mode: u32) -> Result<()> {
+    let result = DirBuilder::new().mode(mode).create(directory);
+    match result {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error.into()),
         _ => {}
     }
@@ -75,8 +92,8 @@ fn make_private(directory: &Path) -> Result<()> {
         owner == own,
         "it belongs to user {owner}, not to {own}; remove it or give it back (chown)"
     );
-    if metadata.permissions().mode() & 0o777 != 0o700 {
-        fs::set_permissions(directory, fs::Permissions::from_mode(0o700))?;
+    if metadata.permissions().mode() & 0o777 != mode {
+        fs::set_permissions(directory, fs::Permissions::from_mode(mode))?;
     }
     Ok(())
 }
@@ -96,9 +113,14 @@ mod tests {
         fs::set_permissions(&paths.log, fs::Permissions::from_mode(0o777)).unwrap();
         paths.make().unwrap();
         paths.make().unwrap();
-        for directory in [&paths.run, &paths.log, &paths.sessions()] {
+        for (directory, expected) in [
+            (&paths.run, WAY),
+            (&paths.log, PRIVATE),
+            (&paths.sessions(), PRIVATE),
+            (&paths.runtime(), WAY),
+        ] {
             let mode = fs::metadata(directory).unwrap().permissions().mode();
-            assert_eq!(mode & 0o777, 0o700, "{}", directory.display());
+            assert_eq!(mode & 0o777, expected, "{}", directory.display());
         }
     }
 

@@ -301,13 +301,13 @@ impl Enforcer for Engine {
         })
     }
 
-    fn session_of(&self, pid: u32) -> Result<Option<u32>> {
+    fn sessions_of(&self, pids: &[u32]) -> Result<Vec<Option<u32>>> {
         let engine = self.0.borrow();
-        if engine.loses_labels {
-            return Ok(None);
-        }
-        let mut sessions = engine.sessions.keys().copied();
-        Ok(sessions.find(|&session| engine.members(session).contains(&pid)))
+        let session_of = |pid: &u32| {
+            let mut sessions = engine.sessions.keys().copied();
+            sessions.find(|&session| !engine.loses_labels && engine.members(session).contains(pid))
+        };
+        Ok(pids.iter().map(session_of).collect())
     }
 
     fn members(&self, session: u32) -> Result<Vec<u32>> {
@@ -343,6 +343,10 @@ impl Enforcer for Engine {
         }
         engine.given.insert(inode, session);
         Ok(None)
+    }
+
+    fn give_socket(&self, _: u32, _: BorrowedFd<'_>) -> Result<()> {
+        Ok(())
     }
 
     fn set_addresses(&mut self, addresses: &[[u8; 16]]) -> Result<()> {

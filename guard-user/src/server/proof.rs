@@ -170,6 +170,7 @@ mod tests {
         state.proof = EXPECTED;
         let session = Session {
             state,
+            inside: None,
             is_awaited: true,
             status: None,
             is_ending: false,

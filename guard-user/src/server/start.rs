@@ -93,6 +93,7 @@ impl Server {
         warnings.extend(preferred(pid));
         cgroup.attach(pid)?;
         self.check_label(id, pid, child).await?;
+        let (runtime, inside) = self.open_inside(id, &name, start.uid, &mut undo)?;
 
         let log = self.inner.borrow_mut().feed.open(&name);
         let session = Session {
@@ -124,7 +125,9 @@ impl Server {
                 },
                 grants: Vec::new(),
                 granted: 0,
+                runtime: Some(runtime.clone()),
             },
+            inside: Some(inside),
             is_awaited: true,
             status: None,
             is_ending: false,
@@ -146,6 +149,7 @@ impl Server {
             session: name,
             id,
             server: std::process::id(),
+            runtime,
             audits: ready.compiled.policy.mode == MODE_AUDIT,
             warnings,
             notes: ready.notes,
@@ -269,6 +273,7 @@ impl Server {
     fn open(&self, id: u32, session: Session) {
         let mut inner = self.inner.borrow_mut();
         let Inner { sessions, feed, .. } = &mut *inner;
+        feed.keep_receipts(&session.state);
         feed.started(&session.state);
         sessions.insert(id, session);
         feed.flush();

@@ -72,6 +72,8 @@ pub struct SessionState {
     /// How many grants it has had: the number of the last one.
     #[serde(default)]
     pub granted: u32,
+    /// Its runtime directory; none when it could not be made.
+    pub runtime: Option<PathBuf>,
 }
 
 /// A policy by its id, and what its rules are called.
@@ -213,6 +215,7 @@ pub(crate) mod tests {
             proof: Proof::Seen,
             grants: Vec::new(),
             granted: 0,
+            runtime: None,
         }
     }
 

@@ -1,10 +1,12 @@
 //! Taking back a start that has failed half-way.
 
+use std::path::PathBuf;
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::core::{Server, log};
 use super::enforcer::Installed;
+use super::runtime;
 use crate::session::cgroup::SessionCgroup;
 use crate::session::name::Name;
 
@@ -25,6 +27,7 @@ pub(super) struct Done {
     pub policy: Option<Installed>,
     pub session: Option<u32>,
     pub cgroup: Option<SessionCgroup>,
+    pub runtime: Option<PathBuf>,
 }
 
 impl Undo {
@@ -77,6 +80,10 @@ async fn undo(server: Rc<Server>, name: Name, done: Done) {
         log(&format!(
             "the policy of session {name}, which did not start, can't be removed: {error:#}"
         ));
+    }
+    if let Some(runtime) = done.runtime {
+        // One that stays is in nobody's way.
+        let _ = runtime::remove(&runtime);
     }
     if let Some(cgroup) = done.cgroup {
         // One that stays is used by the next session of the name.

@@ -17,7 +17,10 @@ const SUDO: [&str; 6] = [
 /// Names the session to the command. The launch puts it in, since the name is known last.
 pub const SESSION: &str = "GUARD_SESSION";
 
-/// The environment of a command that runs as this identity, but for [`SESSION`].
+/// Says where its runtime directory is, likewise.
+pub const RUNTIME: &str = "GUARD_RUNTIME";
+
+/// The environment of a command that runs as this identity, but for [`SESSION`] and [`RUNTIME`].
 pub fn of(
     caller: impl Iterator<Item = (OsString, OsString)>,
     identity: &Identity,
@@ -36,7 +39,7 @@ pub fn of(
             set(&mut environment, "MAIL", &mail);
         }
     }
-    environment.retain(|(name, _)| name != SESSION);
+    environment.retain(|(name, _)| name != SESSION && name != RUNTIME);
     environment
 }
 
@@ -69,6 +72,7 @@ mod tests {
             ("MAIL", "/var/mail/root"),
             ("LANG", "C.UTF-8"),
             ("GUARD_SESSION", "an-older-one"),
+            ("GUARD_RUNTIME", "/run/guard/runtime/an-older-one"),
         ];
         let caller = caller
             .into_iter()

@@ -8,14 +8,14 @@ use std::ffi::{CString, OsString};
 use std::io::{self, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStringExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::sys::signal::{SigHandler, Signal};
 use nix::unistd::{ForkResult, Gid, Pid, Uid};
 
-use super::environment::SESSION;
-use super::name::{MAX_LENGTH, Name};
+use super::late::{self, Late, Values};
+use super::name::Name;
 use super::raw;
 use crate::cli::exit::{Exit, Failure};
 
@@ -36,8 +36,8 @@ pub struct Plan {
     program: CString,
     arguments: Vec<CString>,
     environment: Vec<CString>,
-    /// Room for the variable that names the session.
-    session: Vec<u8>,
+    /// Room for what is known last.
+    late: Late,
     /// `sh` and its arguments, for a script without an interpreter line.
     script: Vec<CString>,
     credentials: Option<Credentials>,
@@ -69,13 +69,11 @@ impl Plan {
             .into_iter()
             .chain(arguments.iter().skip(1).cloned())
             .collect();
-        let mut session = format!("{SESSION}=").into_bytes();
-        session.resize(session.len() + MAX_LENGTH + 1, 0);
         Ok(Self {
             program,
             arguments,
             environment,
-            session,
+            late: Late::new(),
             script,
             credentials,
         })
@@ -90,14 +88,14 @@ impl Plan {
         let argv = pointers(&self.arguments);
         let script = pointers(&self.script);
         let mut envp = pointers(&self.environment);
-        // The place of the variable that names the session, until it is known the end.
-        envp.push(std::ptr::null());
+        // The places of the variables that are known last, until then the end.
+        envp.extend([std::ptr::null(); late::COUNT]);
         let exec = Exec {
             program: &self.program,
             argv: &argv,
             script: &script,
             envp: &mut envp,
-            session: &mut self.session,
+            late: &mut self.late,
         };
         // SAFETY: the child calls nothing but `Child::run`, which neither allocates nor takes
         // a lock and leaves through exec or `_exit`.
@@ -152,19 +150,17 @@ struct Exec<'plan> {
     program: &'plan CString,
     argv: &'plan [*const libc::c_char],
     script: &'plan [*const libc::c_char],
-    /// With room for one more before the null at the end.
+    /// With room for those that are known last before the null at the end.
     envp: &'plan mut [*const libc::c_char],
-    session: &'plan mut [u8],
+    late: &'plan mut Late,
 }
 
 impl Exec<'_> {
-    /// Puts the session's name into the environment.
-    fn name_session(&mut self, name: &[u8; MAX_LENGTH]) {
-        let [.., place, _] = self.envp else { return };
-        if name[0] != 0 {
-            let start = self.session.len() - MAX_LENGTH - 1;
-            self.session[start..start + MAX_LENGTH].copy_from_slice(name);
-            *place = self.session.as_ptr().cast();
+    /// Puts what is known last into the environment.
+    fn complete(&mut self, values: &Values) {
+        let end = self.envp.len().saturating_sub(1);
+        if let Some(places) = self.envp.get_mut(end.saturating_sub(late::COUNT)..end) {
+            self.late.fill(values, places);
         }
     }
 
@@ -211,16 +207,16 @@ struct Child<'plan> {
 impl Child<'_> {
     fn run(mut self, mut exec: Exec<'_>) -> ! {
         let mut word = [0_u8; 4];
-        let mut name = [0_u8; MAX_LENGTH];
+        let mut values: Values = [0; size_of::<Values>()];
         let heard = self
             .gate
             .read_exact(&mut word)
-            .and_then(|()| self.gate.read_exact(&mut name));
+            .and_then(|()| self.gate.read_exact(&mut values));
         if heard.is_err() {
             // `guard run` is gone, or the session did not come to be: it has said so.
             leave();
         }
-        exec.name_session(&name);
+        exec.complete(&values);
         let (step, error) = match self.prepare(i32::from_le_bytes(word)) {
             Ok(()) => (Step::Exec, exec.exec()),
             Err(failure) => failure,
@@ -310,8 +306,14 @@ impl Held {
     /// Opens the gate and waits until the command runs, or has failed to.
     ///
     /// The child first sends `SIGURG` to `canary`, which the guard must refuse; without a
-    /// canary nothing is proved. With a session's name, the command finds it in its environment.
-    pub fn release(self, canary: Option<Pid>, session: Option<&Name>) -> Result<Command, Failure> {
+    /// canary nothing is proved. The command finds a session's name and runtime directory in its
+    /// environment.
+    pub fn release(
+        self,
+        canary: Option<Pid>,
+        session: Option<&Name>,
+        runtime: Option<&Path>,
+    ) -> Result<Command, Failure> {
         let Self {
             pid,
             pidfd,
@@ -319,8 +321,7 @@ impl Held {
             mut failure,
         } = self;
         let mut word = canary.map_or(0, Pid::as_raw).to_le_bytes().to_vec();
-        word.extend_from_slice(session.map_or("", Name::as_str).as_bytes());
-        word.resize(4 + MAX_LENGTH, 0);
+        word.extend_from_slice(&late::values(session, runtime));
         let mut message = Vec::new();
         let spoken = gate
             .write_all(&word)

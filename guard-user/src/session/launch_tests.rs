@@ -14,7 +14,7 @@ fn plan(program: &str, arguments: &[&str]) -> Plan {
 }
 
 fn status_of(plan: Plan) -> WaitStatus {
-    let command = plan.fork().unwrap().release(None, None).unwrap();
+    let command = plan.fork().unwrap().release(None, None, None).unwrap();
     waitpid(command.pid, None).unwrap()
 }
 
@@ -32,11 +32,12 @@ fn the_command_runs_with_its_arguments_and_environment_only() {
 }
 
 #[test]
-fn the_command_finds_the_name_of_its_session() {
-    let name = Name::new(&"n".repeat(MAX_LENGTH)).unwrap();
-    let script = format!("test \"$GUARD_SESSION\" = {name} && exit 7");
+fn the_command_finds_its_session_in_its_environment() {
+    let name = Name::new(&"n".repeat(crate::session::name::MAX_LENGTH)).unwrap();
+    let script = format!("test \"$GUARD_SESSION$GUARD_RUNTIME\" = {name}/run/x && exit 7");
     let held = plan("/bin/sh", &["sh", "-c", &script]).fork().unwrap();
-    let command = held.release(None, Some(&name)).unwrap();
+    let runtime = Some(Path::new("/run/x"));
+    let command = held.release(None, Some(&name), runtime).unwrap();
     let status = waitpid(command.pid, None).unwrap();
     assert!(matches!(status, WaitStatus::Exited(_, 7)), "{status:?}");
 }
@@ -46,13 +47,13 @@ fn a_command_that_cannot_be_executed_says_so() {
     let failure = plan("/nowhere/none", &["none"])
         .fork()
         .unwrap()
-        .release(None, None)
+        .release(None, None, None)
         .unwrap_err();
     assert_eq!(failure.exit, Exit::NotFound);
     let failure = plan("/etc/passwd", &["passwd"])
         .fork()
         .unwrap()
-        .release(None, None)
+        .release(None, None, None)
         .unwrap_err();
     assert_eq!(failure.exit, Exit::NotExecutable);
 }
@@ -91,7 +92,7 @@ fn a_guard_that_lets_the_forbidden_signal_through_is_found_out() {
     let failure = plan("/bin/true", &["true"])
         .fork()
         .unwrap()
-        .release(Some(pid), None)
+        .release(Some(pid), None, None)
         .unwrap_err();
     canary.kill().unwrap();
     canary.wait().unwrap();

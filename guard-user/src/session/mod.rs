@@ -8,6 +8,7 @@ pub mod command;
 pub mod control;
 pub mod environment;
 pub mod identity;
+mod late;
 pub mod launch;
 pub mod limits;
 pub mod name;

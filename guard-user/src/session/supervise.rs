@@ -176,7 +176,7 @@ mod tests {
                     let held = plan.fork()?;
                     let supervisor = Supervisor::new()?;
                     let command = held
-                        .release(None, None)
+                        .release(None, None, None)
                         .map_err(|failure| io::Error::other(failure.message))?;
                     supervisor.wait(&command)
                 })();

@@ -24,20 +24,53 @@ pub fn executable(pid: u32, start: u64, inode: u64) -> Option<PathBuf> {
     (ticks == start / nanoseconds_per_tick()?).then_some(path)
 }
 
+/// A process that runs, in short.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Running {
+    /// Its command name, any bytes.
+    pub comm: Vec<u8>,
+    /// Its parent's pid; 0 for those of the kernel's.
+    pub parent: u32,
+    /// When it started: nanoseconds since boot, rounded down to a clock tick (ten milliseconds).
+    pub start: u64,
+}
+
+/// The process that has a pid now. `None` when none has.
+#[must_use]
+pub fn running(pid: u32) -> Option<Running> {
+    let stat = std::fs::read(format!("/proc/{pid}/stat")).ok()?;
+    Some(Running {
+        comm: comm(&stat)?.to_vec(),
+        parent: field(&stat, 4)?,
+        start: start_ticks(&stat)?.checked_mul(nanoseconds_per_tick()?)?,
+    })
+}
+
 /// When a process started, in clock ticks since boot; none when it is gone.
 #[must_use]
 pub fn start(pid: u32) -> Option<u64> {
     start_ticks(&std::fs::read(format!("/proc/{pid}/stat")).ok()?)
 }
 
-/// The start time of a process in clock ticks since boot: field 22 of `/proc/PID/stat`.
+/// The start time of a process in clock ticks since boot.
 fn start_ticks(stat: &[u8]) -> Option<u64> {
-    // Field 2 is the command name in parentheses, which may hold anything, `)` included.
+    field(stat, 22)
+}
+
+/// The command name: field 2 of `/proc/PID/stat`, in parentheses. It may hold anything, `)` included.
+fn comm(stat: &[u8]) -> Option<&[u8]> {
+    let begin = stat.iter().position(|&byte| byte == b'(')?;
+    let end = stat.iter().rposition(|&byte| byte == b')')?;
+    stat.get(begin + 1..end)
+}
+
+/// A number that stands behind the command name in `/proc/PID/stat`, by its place in the line, from 1.
+fn field<T: std::str::FromStr>(stat: &[u8], place: usize) -> Option<T> {
     let end = stat.iter().rposition(|&byte| byte == b')')?;
     let field = stat[end + 1..]
         .split(|&byte| byte == b' ')
         .filter(|field| !field.is_empty())
-        .nth(22 - 3)?;
+        .nth(place.checked_sub(3)?)?;
     std::str::from_utf8(field).ok()?.parse().ok()
 }
 
@@ -71,6 +104,17 @@ mod tests {
     }
 
     #[test]
+    fn a_running_process_has_a_parent_that_started_before_it() {
+        let own = running(std::process::id()).expect("it runs");
+        assert_eq!(own.parent, std::os::unix::process::parent_id());
+        let parent = running(own.parent).expect("it runs");
+        assert!(parent.start <= own.start, "{parent:?} {own:?}");
+        let comm = std::fs::read("/proc/self/comm").expect("proc is mounted");
+        assert_eq!(own.comm, comm.trim_ascii_end());
+        assert_eq!(running(0), None);
+    }
+
+    #[test]
     fn another_process_or_executable_is_not_taken_for_it() {
         let (pid, start, inode) = myself();
         assert_eq!(executable(pid, start + 1_000_000_000, inode), None);
@@ -83,6 +127,9 @@ mod tests {
         let fields: Vec<String> = (3..=52).map(|field| field.to_string()).collect();
         let stat = format!("7 (a) b ( 1 2 3)) {}\n", fields.join(" "));
         assert_eq!(start_ticks(stat.as_bytes()), Some(22));
+        assert_eq!(comm(stat.as_bytes()), Some(&b"a) b ( 1 2 3)"[..]));
+        assert_eq!(field(stat.as_bytes(), 4), Some(4_u32));
+        assert_eq!(comm(b"7 ) ("), None);
         assert_eq!(start_ticks(b"7 (x"), None);
         assert_eq!(start_ticks(b""), None);
     }

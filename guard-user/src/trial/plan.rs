@@ -11,7 +11,7 @@ use super::places::{Extent, Places};
 use super::width::Width;
 use crate::events::event::{Body, Event, Judged, Lost, Process, Target};
 use crate::events::names;
-use crate::events::terminal;
+use crate::events::shown;
 use crate::events::text::{bytes, escaped};
 use crate::events::time::Time;
 use guard_ebpf::operation::{Facility, Operation, Reason, Verdict};
@@ -288,9 +288,9 @@ fn place(target: &Target) -> Placed {
             let name = format!("{program} of {}", escaped(user.as_bytes()));
             Placed::Other(name, process.pid.into())
         }
-        Target::Socket(socket) => Placed::Other(terminal::socket(socket), 0),
+        Target::Socket(socket) => Placed::Other(shown::socket(socket), 0),
         Target::Machine(machine) => {
-            let through = terminal::machine(machine);
+            let through = shown::machine(machine);
             let facility = machine.facility.name();
             let name = if through.is_empty() {
                 facility.to_owned()

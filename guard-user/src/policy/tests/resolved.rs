@@ -22,6 +22,8 @@ fn compiled(ruleset: &Ruleset) -> Compiled {
         rule.source = None;
         // They are filled in.
         rule.groups.clear();
+        // They are told by files, and one file holds all rules now.
+        rule.exceptions.clear();
         // Documents may call their rules alike.
         rule.name = rule.name.trim_end_matches("-2").to_owned();
     }

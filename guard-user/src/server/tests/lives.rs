@@ -23,7 +23,7 @@ fn a_session_lives_from_its_command_s_start_to_its_end_and_the_server_leaves() {
             mut connection,
             held,
         } = session;
-        let command = held.release(None, Some(&name)).unwrap();
+        let command = held.release(None, Some(&name), None).unwrap();
         wait(command.pid);
         let finish = Request::Finish {
             session: name.clone(),
@@ -115,7 +115,7 @@ fn a_session_is_stopped_with_all_that_is_in_it() {
             &[],
         );
         let name = session.name;
-        let command = session.held.release(None, Some(&name)).unwrap();
+        let command = session.held.release(None, Some(&name), None).unwrap();
         std::thread::sleep(Duration::from_millis(100));
         // Whoever started it waits for it, as `guard run` would.
         let waiter = std::thread::spawn(move || wait(command.pid));
@@ -167,7 +167,7 @@ fn what_is_left_is_left_killed_or_waited_for() {
                 mut connection,
                 held,
             } = session;
-            let command = held.release(None, Some(&name)).unwrap();
+            let command = held.release(None, Some(&name), None).unwrap();
             wait(command.pid);
             let waiter = std::thread::spawn(move || other.wait().unwrap());
             let finish = Request::Finish {
@@ -355,7 +355,7 @@ fn what_does_not_end_in_time_is_killed_with_its_cgroup() {
         );
         let kill = paths.run.with_file_name("cgroup/guard/sh-1/cgroup.kill");
         let name = session.name;
-        let command = session.held.release(None, Some(&name)).unwrap();
+        let command = session.held.release(None, Some(&name), None).unwrap();
         std::thread::sleep(Duration::from_millis(100));
         let waiter = std::thread::spawn(move || wait(command.pid));
         let stop = Request::Stop {
@@ -376,7 +376,7 @@ fn the_end_of_a_command_is_not_taken_for_that_of_another_session_of_the_name() {
     let host = Host::new();
     host.with_server(|paths| {
         let first = start(&paths, "exit 0", Some("work"), &[]);
-        let command = first.held.release(None, Some(&first.name)).unwrap();
+        let command = first.held.release(None, Some(&first.name), None).unwrap();
         wait(command.pid);
         eventually("the end", || status(&paths).sessions.is_empty());
         let second = start(&paths, "sleep 60", Some("work"), &[]);

@@ -24,6 +24,7 @@ use crate::session::name::Name;
 
 mod edits;
 mod health;
+mod inside;
 mod lives;
 
 /// A host with a server's directories and an engine.
