@@ -320,6 +320,18 @@ impl Server {
 }
 
 impl Session {
+    /// One whose client waits for its command to be started.
+    pub fn new(state: SessionState, inside: Inside) -> Self {
+        Self {
+            state,
+            inside: Some(inside),
+            is_awaited: true,
+            status: None,
+            is_ending: false,
+            unseen: None,
+        }
+    }
+
     /// Whom and what its policy is compiled for.
     pub fn subject(&self) -> Subject {
         Subject {

@@ -96,8 +96,8 @@ impl Server {
         let (runtime, inside) = self.open_inside(id, &name, start.uid, &mut undo)?;
 
         let log = self.inner.borrow_mut().feed.open(&name);
-        let session = Session {
-            state: SessionState {
+        let session = Session::new(
+            SessionState {
                 name: name.clone(),
                 id,
                 started: u64::try_from(Time::now().milliseconds()).unwrap_or(0),
@@ -127,12 +127,8 @@ impl Server {
                 granted: 0,
                 runtime: Some(runtime.clone()),
             },
-            inside: Some(inside),
-            is_awaited: true,
-            status: None,
-            is_ending: false,
-            unseen: None,
-        };
+            inside,
+        );
         let of_root = session.state.uid == 0;
         let log = session.state.log.clone();
         self.open(id, session);
