@@ -184,7 +184,18 @@ fn in_region(act: Act, region: Region, inode: Option<Inode>, target: Entry) -> O
                 },
                 _ => false,
             };
-            (if own { Outcome::own() } else { outcome }, policy.id)
+            let outcome = match inode {
+                _ if own => Outcome::own(),
+                Some(inode)
+                    if region == TREE
+                        && outcome.is_by_default()
+                        && own::is_doubtful(inode, act.session) =>
+                {
+                    outcome.forgotten()
+                }
+                _ => outcome,
+            };
+            (outcome, policy.id)
         }
     };
     let outcome = grants::lift(act, judge::spend(act, outcome), || {

@@ -253,11 +253,14 @@ pub enum Reason {
     /// The rule in question refuses it, or none allows it, and a person has let the session do just
     /// this (`guard allow`).
     Grant = 9,
+    /// As [`Self::Default`], and the file may be the session's own all the same: marks of its files
+    /// were lost when the kernel dropped them from memory, and this may be one of them.
+    Forgotten = 10,
 }
 
 impl Reason {
     /// All reasons, in the order of their numbers.
-    pub const EVERY: [Self; 10] = [
+    pub const EVERY: [Self; 11] = [
         Self::Rule,
         Self::Default,
         Self::Own,
@@ -268,6 +271,7 @@ impl Reason {
         Self::Error,
         Self::Limit,
         Self::Grant,
+        Self::Forgotten,
     ];
 
     /// The name, as in events.
@@ -284,6 +288,7 @@ impl Reason {
             Self::Error => "error",
             Self::Limit => "limit",
             Self::Grant => "grant",
+            Self::Forgotten => "forgotten",
         }
     }
 

@@ -132,6 +132,18 @@ impl Outcome {
         self.reason() == Reason::Rule as u8
     }
 
+    /// Whether it is refused only because nothing lets it through.
+    #[inline(always)]
+    pub fn is_by_default(self) -> bool {
+        self.reason() == Reason::Default as u8
+    }
+
+    /// The same for [`Reason::Forgotten`].
+    #[inline(always)]
+    pub fn forgotten(self) -> Self {
+        Self(self.0 & !0xff00 | (Reason::Forgotten as u32) << 8)
+    }
+
     /// What the hook returns.
     #[inline(always)]
     pub fn returned(self) -> i32 {

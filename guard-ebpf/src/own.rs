@@ -7,7 +7,8 @@
 //!   back. It runs for every inode, whoever has it dropped: one look-up.
 //!
 //! Which way it fails: none of these hooks can refuse. What could not be marked, or not be
-//! remembered (which is counted), is not the session's own.
+//! remembered (which is counted, and told with refusals that may be for that), is not the session's
+//! own.
 
 use aya_ebpf::macros::lsm;
 use aya_ebpf::programs::LsmContext;
@@ -17,7 +18,7 @@ use guard_ebpf::session::{EvictedKey, Label, Mark, Pending};
 
 use crate::access::{Arguments, Dentry, Entry, Inode, Task};
 use crate::identity::{add, counters, label_of};
-use crate::maps::{EVICTED, INODES};
+use crate::maps::{EVICTED, INODES, MOUNTED};
 use crate::report;
 
 /// How long a file may take to appear after its making was let through, in nanoseconds. One that
@@ -122,12 +123,39 @@ fn remember(inode: Inode, owner: u32) {
     let Some(counters) = counters(owner) else {
         return;
     };
-    let Some(key) = identity(inode) else {
-        return;
-    };
-    if EVICTED.insert(key, owner, 0).is_err() {
-        add(&mut counters.forgotten, 1);
+    match identity(inode) {
+        Some(key) => {
+            if EVICTED.insert(key, owner, 0).is_err() {
+                add(&mut counters.forgotten, 1);
+            }
+        }
+        None if can_be_lost(inode, owner) => {
+            add(&mut counters.unidentified, 1);
+        }
+        None => {}
     }
+}
+
+/// Whether the file of an inode without an identity can be there without it, and is its maker's by
+/// its mark only. What lies in memory goes with its inode, and file systems that a session mounted
+/// are its own as a whole.
+#[inline(always)]
+fn can_be_lost(inode: Inode, owner: u32) -> bool {
+    let (device, magic) = inode.file_system();
+    // SAFETY: a value that is written once.
+    !matches!(magic, magic::TMPFS | magic::RAMFS) && unsafe { MOUNTED.get(device) } != Some(&owner)
+}
+
+/// Whether a file that is not known to be a session's own may be one whose mark was lost.
+#[inline(always)]
+pub fn is_doubtful(inode: Inode, session: u32) -> bool {
+    if INODES.get(inode).is_some_and(|mark| mark.owner != 0) {
+        return false;
+    }
+    counters(session).is_some_and(|counters| match identity(inode) {
+        Some(_) => counters.forgotten != 0,
+        None => counters.unidentified != 0 && can_be_lost(inode, session),
+    })
 }
 
 /// Remembers that the task that runs is about to make a file.

@@ -30,6 +30,8 @@ pub mod magic {
     pub const EXT4: u64 = 0xef53;
     pub const XFS: u64 = 0x5846_5342;
     pub const F2FS: u64 = 0xf2f5_2010;
+    pub const TMPFS: u64 = 0x0102_1994;
+    pub const RAMFS: u64 = 0x8584_58f6;
 }
 
 /// The facility that every file of a file system stands for, by the magic number; none for trees of

@@ -150,9 +150,11 @@ pub struct Counters {
     pub errors: u64,
     /// Processes that were moved into the session and could not be labelled.
     pub unlabelled: u64,
-    /// Files of its own that could not be remembered when the kernel dropped their inodes: they
-    /// are protected from it now.
+    /// Files of its own that could not be remembered when the kernel dropped their inodes, since
+    /// as many were as there is room for: they are protected from it now.
     pub forgotten: u64,
+    /// The same, since their file system does not tell one user of an inode's number from the next.
+    pub unidentified: u64,
 }
 
 impl Counters {
@@ -204,7 +206,7 @@ const _: () = {
     assert!(size_of::<PortKey>() == 32);
     assert!(size_of::<Listener>() == 8 + 16 * LISTENED);
     assert!(size_of::<Session>() == 8);
-    assert!(size_of::<Counters>() == 8 * (1 + MAX_OPERATIONS * VERDICTS + MAX_OPERATIONS + 3));
+    assert!(size_of::<Counters>() == 8 * (1 + MAX_OPERATIONS * VERDICTS + MAX_OPERATIONS + 4));
     assert!(size_of::<EvictedKey>() == 16);
     assert!(size_of::<Owner>() == 32);
     assert!(size_of::<Spent>() == 16 && MAX_LIMITS.is_power_of_two());

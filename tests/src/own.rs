@@ -7,18 +7,25 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, ensure};
+use serde_json::Value;
 
 use crate::context::Context;
-use crate::registry::{Test, enforcing};
-use crate::support::agent::AGENT;
+use crate::registry::{Test, enforcing, few};
+use crate::support::agent::{AGENT, Agent};
 use crate::support::cases::until;
 use crate::support::guard::{self, GUARD, PATIENCE, Server};
 
 /// The tests of this file.
-pub const TESTS: &[Test] = &[enforcing(
-    "own::files_stay_own_when_the_kernel_drops_them",
-    files_stay_own,
-)];
+pub const TESTS: &[Test] = &[
+    enforcing(
+        "own::files_stay_own_when_the_kernel_drops_them",
+        files_stay_own,
+    ),
+    few(
+        "own::what_was_forgotten_is_said",
+        what_was_forgotten_is_said,
+    ),
+];
 
 /// On ext4: tmpfs never drops an inode. Everybody may write here, so that the file system's own
 /// permissions keep nobody from anything.
@@ -187,5 +194,58 @@ fn wait(session: &mut Child, what: &str) -> anyhow::Result<()> {
 /// Lets the session go on.
 fn signal(what: &str) -> anyhow::Result<()> {
     fs::write(format!("/tmp/own-{what}"), "")?;
+    Ok(())
+}
+
+/// On Btrfs guard can't tell a file again that the kernel has dropped: it is protected from the
+/// session that made it, and that is what the session is told. Of others it says what it always says.
+fn what_was_forgotten_is_said(_: &mut Context) -> anyhow::Result<()> {
+    for place in ["/mnt/btrfs", "/mnt/ext4"] {
+        fs::write(format!("{place}/foreign"), "")?;
+        chown(format!("{place}/foreign"), Some(AGENT), Some(AGENT))?;
+    }
+    let _server = Server::start()?;
+    let mut agent = Agent::guarded("forgotten", AGENT)?;
+    let refused = |agent: &mut Agent, path: &str| -> anyhow::Result<Value> {
+        agent.shell(&format!("rm -f {path} 2> /dev/null; test -e {path}"), None)?;
+        guard::wait_for_event("forgotten", |event| {
+            event["operation"] == "delete"
+                && event["target"]["path"] == path
+                && event["verdict"] == "deny"
+        })
+    };
+    let before = refused(&mut agent, "/mnt/btrfs/foreign")?;
+    ensure!(before["reason"] == "default", "{before}");
+    agent.shell(
+        "mkdir /mnt/btrfs/made && echo a > /mnt/btrfs/kept && echo b > /mnt/btrfs/dropped",
+        None,
+    )?;
+    // Still in memory, it is the session's.
+    let gone = agent.shell("rm /mnt/btrfs/kept", None)?;
+    ensure!(gone == 0, "it can't delete what it made: {gone}");
+    ensure!(
+        until(PATIENCE, || {
+            nix::unistd::sync();
+            let _ = fs::write("/proc/sys/vm/drop_caches", "3");
+            guard::session("forgotten").is_ok_and(|session| session["forgotten"] != 0)
+        }),
+        "the kernel drops nothing"
+    );
+    let forgotten = refused(&mut agent, "/mnt/btrfs/dropped")?;
+    ensure!(
+        forgotten["reason"] == "forgotten"
+            && forgotten["because"]
+                .as_str()
+                .is_some_and(|because| because.contains("forgotten")),
+        "{forgotten}"
+    );
+    // A file on a file system where all is remembered can't be one of those.
+    let elsewhere = refused(&mut agent, "/mnt/ext4/foreign")?;
+    ensure!(elsewhere["reason"] == "default", "{elsewhere}");
+    guard::wait_for_event("forgotten", |event| {
+        event["message"]
+            .as_str()
+            .is_some_and(|message| message.contains("can't tell them again"))
+    })?;
     Ok(())
 }

@@ -93,7 +93,8 @@ impl Task {
     }
 
     /// Whether it may have the kernel spare it when memory runs out, or can come to: root has the
-    /// capability among those that it can use, `CAP_SYS_RESOURCE`.
+    /// capability among those that it can use, `CAP_SYS_RESOURCE`. In a user namespace of its own
+    /// the kernel does not ask for that one: rootless containers try, and are refused anyway.
     #[inline(always)]
     pub fn may_prefer_itself(self) -> bool {
         const RESOURCE: u32 = 24;
@@ -102,8 +103,11 @@ impl Task {
             0 => true,
             cred => {
                 // Two words of 32 bits before 6.3, one of 64 since: the same in memory.
-                let permitted = cred + offset(Field::CredPermitted) as u64;
-                untyped(permitted as *const u8) >> RESOURCE & 1 != 0
+                let read =
+                    |address: u64, field| untyped((address + offset(field) as u64) as *const u8);
+                let namespace = read(cred, Field::CredUserNamespace);
+                read(cred, Field::CredPermitted) >> RESOURCE & 1 != 0
+                    && (namespace == 0 || read(namespace, Field::UserNamespaceLevel) as u32 == 0)
             }
         }
     }

@@ -67,6 +67,7 @@ struct Reported {
     lost: [u64; MAX_OPERATIONS],
     unlabelled: u64,
     forgotten: u64,
+    unidentified: bool,
 }
 
 impl<H: Host> Pipeline<H> {
@@ -237,6 +238,18 @@ impl<H: Host> Pipeline<H> {
                      dropped them from memory, and guard remembers {MAX_EVICTED} such files; what \
                      lies in a workspace needs no remembering"
                 ),
+            }));
+        }
+        // Said once: on such a file system it goes on and on.
+        if counters.unidentified > 0 && !reported.unidentified {
+            reported.unidentified = true;
+            bodies.push(Body::Notice(Notice {
+                level: Level::Warning,
+                message:
+                    "files that the session made are protected from it now: the kernel dropped \
+                          them from memory, and on their file system guard can't tell them again; \
+                          what lies in a workspace needs no remembering"
+                        .to_owned(),
             }));
         }
         let name = session_name(names, session);

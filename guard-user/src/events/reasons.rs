@@ -96,6 +96,11 @@ pub fn text(reason: Reason, operation: Operation, facility: Option<Facility>) ->
             "it belongs to the whole machine",
             "do this from outside the session, or have a rule allow `machine`",
         ),
+        (Reason::Forgotten, _) => (
+            "no rule allows it, and guard may have forgotten who made it",
+            "work in the workspace, where no file needs remembering, \
+             or have a rule allow this on this path",
+        ),
         (Reason::Own, _) => (
             "it is the session's own",
             "nothing: the session may do this, and a rule asked to see it",

@@ -293,7 +293,7 @@ fn check(answer: &Answer, request: &Allow) -> Result<(), Refused> {
                 "The session may do this already, to {target}: it is only recorded."
             )));
         }
-        (Verdict::Deny, Reason::Rule | Reason::Default | Reason::Limit) => {}
+        (Verdict::Deny, Reason::Rule | Reason::Default | Reason::Limit | Reason::Forgotten) => {}
         (Verdict::Deny, _) => {
             return Err(Refused::usage(format!(
                 "Nobody can grant this: {}.",

@@ -55,7 +55,7 @@ fn session_status(inner: &Inner, id: u32, session: &Session) -> SessionStatus {
         unlogged: inner.feed.unlogged(&state.name),
         errors: counters.errors,
         unlabelled: counters.unlabelled,
-        forgotten: counters.forgotten,
+        forgotten: counters.forgotten + counters.unidentified,
         exceeded: inner.exceeded(id),
         grants: inner.grants(id),
         cgroup: state.cgroup.directory.clone(),
