@@ -177,8 +177,22 @@ fn bpf_is_in_the_lsm_list_where_it_should_be(context: &mut Context) -> anyhow::R
 
 fn full_image_has_real_programs(_: &mut Context) -> anyhow::Result<()> {
     for program in [
-        "pkill", "killall", "lsof", "strace", "gdb", "git", "python3", "psql", "node", "cmake",
+        "pkill",
+        "killall",
+        "lsof",
+        "strace",
+        "gdb",
+        "git",
+        "python3",
+        "psql",
+        "node",
+        "cmake",
         "bwrap",
+        "npm",
+        "cargo",
+        "rustc",
+        "podman",
+        "qemu-system-x86_64",
     ] {
         let found = ["/bin", "/usr/bin", "/usr/sbin"]
             .iter()

@@ -10,6 +10,7 @@ use crate::context::Context;
 use crate::support::cases::{Cases, until};
 use crate::support::guard::Server;
 use crate::support::process;
+use crate::support::rows;
 use crate::support::scripts::{self, User};
 
 /// Where the scene says which process is what.
@@ -74,7 +75,7 @@ pub fn all(context: &mut Context) -> anyhow::Result<()> {
             until(PATIENCE, || spared().next().is_none());
             let spared: Vec<_> = spared().collect();
             ensure!(spared.is_empty(), "it did not take down {spared:?}");
-            Ok(())
+            rows::harm(row, &format!("{} gone", harmed.join(", ")))
         });
     }
     cases.finish()
@@ -108,12 +109,14 @@ fn in_session(
             let down = found
                 .get(*row)
                 .with_context(|| format!("it was not tried: {}", ended.text))?;
+            rows::harmless(row, user, down.is_empty())?;
+            let twin = ended.text.contains(&format!("row {row}: its own is gone"));
+            // The sixth takes down the session's own `guard run`.
+            if *row != "6" {
+                rows::twin(row, user, twin)?;
+            }
             ensure!(down.is_empty(), "it took down {down:?}: {}", ended.text);
-            ensure!(
-                *row == "6" || ended.text.contains(&format!("row {row}: its own is gone")),
-                "its own did not end: {}",
-                ended.text
-            );
+            ensure!(*row == "6" || twin, "its own did not end: {}", ended.text);
             Ok(())
         });
     }

@@ -94,7 +94,7 @@ if row 14; then
     harmed
 fi
 if row 16; then
-    own qemu-system-x86_64 infinity
+    own qemu-system-x86_64 -nodefaults -display none -m 16 -S
     pkill qemu-system-x86 || true
     harmed
 fi

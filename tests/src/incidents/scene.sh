@@ -24,7 +24,6 @@ mkdir -p /srv/other /run/postgresql && cd /srv/other
 test -e server.js || cat > server.js <<'J'
 require('http').createServer((_, r) => r.end('served')).listen(process.argv[2], '127.0.0.1');
 J
-test -e /usr/bin/qemu-system-x86_64 || cp /bin/sleep /usr/bin/qemu-system-x86_64
 by agent node node server.js 8788
 by agent orchestrator node --disable-proto=delete -e 'setInterval(() => {}, 1e6)'
 by agent python python3 -m http.server --bind 127.0.0.1 1234
@@ -33,7 +32,7 @@ by agent dev-server python3 -m http.server --bind 127.0.0.1 3000
 by agent npm bash -c 'exec -a "npm run dev -- --port 4173" sleep 1000000'
 by agent sleeper sleep 3979
 by agent redis redis-server --port 6379 --save '' --dir /tmp
-by agent vm qemu-system-x86_64 infinity
+by agent vm qemu-system-x86_64 -nodefaults -display none -m 16 -S
 if ! runs tmux; then
     HOME=/home/agent setpriv --reuid=agent --regid=agent --clear-groups \
         tmux -f /dev/null new-session -d -s work 'exec sleep 4001' \; split-window 'exec sleep 4002' < /dev/null

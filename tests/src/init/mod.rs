@@ -21,7 +21,7 @@ use crate::boot::Image;
 pub use job::{Job, Mode};
 pub use process::PATH;
 pub use report::Report;
-pub use tests::{SKIPPED, WHY};
+pub use tests::{DEADLINE, SKIPPED, WHY};
 
 /// Where the host puts the job.
 pub const JOB: &str = "/guard/job.json";

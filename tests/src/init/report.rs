@@ -48,6 +48,11 @@ impl Report {
         self.line(&json!({ "test": test, "outcome": outcome, "why": why, "seconds": seconds }))
     }
 
+    /// A row of the report that the host prints at the end.
+    pub fn row(&mut self, row: &Value) -> io::Result<()> {
+        self.line(&json!({ "row": row }))
+    }
+
     /// A command has ended with this status (128 and more: a signal).
     pub fn exit(&mut self, status: i32) -> io::Result<()> {
         self.line(&json!({ "exit": status }))

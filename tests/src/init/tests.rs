@@ -15,12 +15,16 @@ use super::process::{self, Ended, PATH};
 use super::report::{Outcome, Report};
 use super::systemd;
 use crate::boot::Image;
+use crate::support::rows;
 
 /// Exit status of a test that could not be run.
 pub const SKIPPED: u8 = 77;
 
 /// Where a test that failed or was skipped writes why.
 pub const WHY: &str = "/run/guard-tests/why";
+
+/// The variable that tells a test how many seconds it may take.
+pub const DEADLINE: &str = "GUARD_TEST_DEADLINE";
 
 /// The program that holds the tests: this one.
 const SELF: &str = "/usr/bin/guard-tests";
@@ -34,6 +38,9 @@ pub fn run(job: &Job, names: &[String], report: &mut Report) -> anyhow::Result<(
         let start = Instant::now();
         let outcome = one(job, name)?;
         println!("=== {name}: {outcome:?}");
+        for row in rows::take() {
+            report.row(&row)?;
+        }
         report.result(name, &outcome, start.elapsed())?;
         clean(job.image);
     }
@@ -49,6 +56,7 @@ fn one(job: &Job, name: &str) -> anyhow::Result<Outcome> {
         .env("PATH", PATH)
         .env("HOME", "/root")
         .env("RUST_BACKTRACE", "1")
+        .env(DEADLINE, job.deadline.to_string())
         .current_dir("/root")
         .process_group(0);
     let child = command.spawn().context("failed to start guard-tests")?;

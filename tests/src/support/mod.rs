@@ -5,6 +5,7 @@ pub mod cases;
 pub mod guard;
 pub mod process;
 pub mod raw;
+pub mod rows;
 pub mod scripts;
 pub mod tree;
 pub mod victim;

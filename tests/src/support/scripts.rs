@@ -17,7 +17,7 @@ use serde_json::Value;
 use super::agent::AGENT;
 use super::cases::until;
 use super::guard::{GUARD, PATIENCE};
-use crate::init::PATH;
+use crate::init::{DEADLINE, PATH};
 
 /// Where the scripts are in the machine: nobody's but root's.
 pub const PLACE: &str = "/opt/guard-tests";
@@ -25,8 +25,8 @@ pub const PLACE: &str = "/opt/guard-tests";
 /// Stands at the beginning of every script.
 const COMMON: &str = include_str!("common.sh");
 
-/// The longest that a script may take.
-const LONGEST: Duration = Duration::from_secs(220);
+/// What is left of a test's time when a script has had the most that it may take.
+const SPARE: Duration = Duration::from_secs(20);
 
 /// Who runs a script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -190,7 +190,7 @@ fn run(
         }
     });
     let mut status = None;
-    until(LONGEST, || {
+    until(longest()?, || {
         meanwhile();
         status = child.try_wait().ok().flatten();
         status.is_some()
@@ -211,6 +211,12 @@ fn run(
         text,
         took,
     })
+}
+
+/// The longest that a script may take.
+fn longest() -> anyhow::Result<Duration> {
+    let seconds = std::env::var(DEADLINE).context(DEADLINE)?.parse()?;
+    Ok(Duration::from_secs(seconds).saturating_sub(SPARE))
 }
 
 /// Does what a script asks for that makes a file called `drop`: the kernel forgets what it can.

@@ -9,9 +9,10 @@ use anyhow::ensure;
 use serde_json::Value;
 
 use crate::context::Context;
-use crate::registry::{Kernels, Test, full};
+use crate::registry::{Test, full};
 use crate::support::cases::Cases;
 use crate::support::guard::Server;
+use crate::support::rows;
 use crate::support::scripts::{self, User};
 use crate::support::tree;
 
@@ -20,12 +21,15 @@ pub const TESTS: &[Test] = &[
     full("workloads::git", |context| all(context, &[GIT, GIVEN])),
     full("workloads::builds", |context| all(context, &[C, CMAKE])),
     full("workloads::python", |context| all(context, &[PYTHON])),
-    Test {
-        // As long as all others together; nothing in it depends on the kernel, and it is not
-        // compared with a run without guard.
-        kernels: Kernels::Only(6, 1),
-        ..full("workloads::pip", |context| all(context, &[VENV]))
-    },
+    full("workloads::pip", |context| all(context, &[VENV])),
+    full("workloads::rust", |context| all(context, &[RUST])),
+    full("workloads::npm", |context| all(context, &[NPM])),
+    full("workloads::guests", |context| {
+        all(context, &[GUEST, CONTAINER])
+    }),
+    full("workloads::conformance", |context| {
+        all(context, &[CONFORMANCE])
+    }),
     full("workloads::servers", |context| {
         all(context, &[SERVERS, NODE])
     }),
@@ -54,7 +58,7 @@ struct Workload {
     /// The work.
     script: &'static str,
     users: &'static [User],
-    /// It takes an emulated machine long: root's run is made on one kernel, and is compared to none.
+    /// It takes an emulated machine long: root's run is compared to none.
     heavy: bool,
     /// Parts of names of files whose content differs from run to run.
     unlike: &'static [&'static str],
@@ -107,9 +111,8 @@ const GIVEN: Workload = Workload {
     ..workload("given", include_str!("given.sh"))
 };
 const C: Workload = workload("c", include_str!("c.sh"));
-// Heavy for an emulated machine; what root does otherwise, the other build shows.
 const CMAKE: Workload = Workload {
-    users: &[User::Agent],
+    heavy: true,
     ..workload("cmake", include_str!("cmake.sh"))
 };
 const PYTHON: Workload = Workload {
@@ -118,8 +121,31 @@ const PYTHON: Workload = Workload {
     ..workload("python", include_str!("python.sh"))
 };
 const VENV: Workload = Workload {
-    users: &[User::Agent],
+    heavy: true,
     ..workload("venv", include_str!("venv.sh"))
+};
+const RUST: Workload = Workload {
+    heavy: true,
+    ..workload("rust", include_str!("rust.sh"))
+};
+const NPM: Workload = Workload {
+    heavy: true,
+    ..workload("npm", include_str!("npm.sh"))
+};
+const GUEST: Workload = workload("guest", include_str!("guest.sh"));
+const CONTAINER: Workload = Workload {
+    // Whoever is root in the container is to have its standard input, which is /dev/null, and that
+    // is the machine's root's.
+    right: &[("attributes", "crun", None)],
+    // Root's are mounted for the whole machine.
+    users: &[User::Agent],
+    ..workload("container", include_str!("container.sh"))
+};
+const CONFORMANCE: Workload = Workload {
+    heavy: true,
+    // Root's ask for a capability over the machine in passing, and pass without it.
+    right: &[("machine", "python3", None)],
+    ..workload("conformance", include_str!("conformance.sh"))
 };
 const SERVERS: Workload = Workload {
     heavy: true,
@@ -166,13 +192,9 @@ fn all(context: &Context, workloads: &[Workload]) -> anyhow::Result<()> {
     let mut cases = Cases::default();
     for workload in workloads {
         for user in workload.users {
-            let thorough = context.boot.is_thorough();
             let heavy = workload.heavy && *user == User::Root;
-            if heavy && !thorough {
-                continue;
-            }
             cases.run(format!("{}, {}", workload.name, user.name()), || {
-                one(workload, *user, thorough && !heavy)
+                one(workload, *user, context.boot.is_thorough() && !heavy)
             });
         }
     }
@@ -194,6 +216,7 @@ fn one(workload: &Workload, user: User, compare: bool) -> anyhow::Result<()> {
         Ok(())
     };
     let mut expected = None;
+    let mut without = None;
     if compare {
         begin()?;
         let free = scripts::free(user, &script)?;
@@ -207,6 +230,7 @@ fn one(workload: &Workload, user: User, compare: bool) -> anyhow::Result<()> {
             "  {session}: {:.1} s without guard",
             free.took.as_secs_f32()
         );
+        without = Some(free.took);
         expected = Some(tree::read(user.home(), workload.unlike)?);
     }
     begin()?;
@@ -216,11 +240,18 @@ fn one(workload: &Workload, user: User, compare: bool) -> anyhow::Result<()> {
         "  {session}: {:.1} s in a session",
         guarded.took.as_secs_f32()
     );
-    let refused: Vec<String> = scripts::refusals(&session)?
+    let (right, refused): (Vec<_>, Vec<_>) = scripts::refusals(&session)?
         .into_iter()
-        .filter(|event| !is_right(workload, event))
-        .map(|event| told(&event))
-        .collect();
+        .partition(|event| is_right(workload, event));
+    rows::workload(
+        workload.name,
+        user,
+        without,
+        guarded.took,
+        refused.len(),
+        right.len(),
+    )?;
+    let refused: Vec<String> = refused.iter().map(told).collect();
     ensure!(
         refused.is_empty() && guarded.status == 0,
         "it ended with {}, {} refusals:\n    {}\n{}",
@@ -276,7 +307,11 @@ fn is_right(workload: &Workload, event: &Value) -> bool {
             event["operation"] == *operation
                 && event["actor"]["comm"] == *comm
                 && target["how"].as_str() == *how
-                && (*operation == "overwrite" || event["actor"]["uid"] == 0)
+                && match *operation {
+                    "overwrite" => true,
+                    "attributes" => target["path"] == "/dev/null",
+                    _ => event["actor"]["uid"] == 0,
+                }
         })
 }
 

@@ -1,5 +1,6 @@
 //! The full image: Debian with the programs that agents run and the servers that they must not
-//! take down, as a disk for a virtual machine. Made by debootstrap, kept until its recipe changes.
+//! take down, as a disk for a virtual machine. Made by debootstrap and apt, kept until its recipe
+//! changes.
 
 use std::collections::hash_map::DefaultHasher;
 use std::fs;
@@ -38,12 +39,19 @@ const PACKAGES: &[&str] = &[
     "make",
     "cmake",
     "python3-venv", // with pip's and setuptools' wheels, which a venv is filled from offline
-    "nodejs",       // without npm, which brings hundreds of packages
+    "nodejs",
+    "npm",
+    "cargo",
+    "rustc",
     "tmux",
     "sqlite3",
     "rsync",
     "vim-tiny",   // how a real editor saves
-    "bubblewrap", // a container of one's own
+    "bubblewrap", // containers of one's own
+    "podman",
+    "uidmap",
+    "qemu-system-x86",         // a guest that only needs to live
+    "libpython3.11-testsuite", // what conformance is told by
     "stress-ng",
     "busybox",
     // Started by a boot that wants it as its first process, with the services below.
@@ -55,6 +63,20 @@ const PACKAGES: &[&str] = &[
     "redis-server",
     "nginx-light",
 ];
+
+/// Installs what the arguments name, in the tree: apt itself knows what provides what under other
+/// names, and debootstrap does not. No service is started, and nothing waits for a disk that is
+/// made later.
+const INSTALL: &str = r#"
+set -e
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8
+printf '#!/bin/sh\nexit 101\n' > /usr/sbin/policy-rc.d
+chmod 755 /usr/sbin/policy-rc.d
+mount -t proc proc /proc
+trap 'umount /proc; rm /usr/sbin/policy-rc.d' EXIT
+apt-get -q update
+apt-get -q install -y --no-install-recommends -o Dpkg::Options::=--force-unsafe-io "$@"
+"#;
 
 /// What is done in the tree when the packages are in it: once, when the image is made.
 const FINISH: &str = r"
@@ -84,12 +106,18 @@ pub fn ensure(mirror: &Mirror) -> anyhow::Result<PathBuf> {
     shell::quietly(
         packages::as_root("debootstrap")?
             .arg("--variant=minbase")
-            .arg(format!("--include={}", PACKAGES.join(",")))
             .arg(SUITE)
             .arg(&tree)
             .arg(apt::archive(mirror)?),
     )
     .context("failed to install Debian into a folder")?;
+    shell::quietly(
+        packages::as_root("chroot")?
+            .arg(&tree)
+            .args(["/bin/sh", "-c", INSTALL, "sh"])
+            .args(PACKAGES),
+    )
+    .context("failed to install programs into Debian's folder")?;
     shell::quietly(
         packages::as_root("chroot")?
             .arg(&tree)
@@ -123,7 +151,7 @@ pub fn ensure(mirror: &Mirror) -> anyhow::Result<PathBuf> {
 /// Changes whenever what goes into the image does.
 fn recipe() -> u64 {
     let mut hasher = DefaultHasher::new();
-    (SUITE, SIZE, PACKAGES, FINISH).hash(&mut hasher);
+    (SUITE, SIZE, PACKAGES, INSTALL, FINISH).hash(&mut hasher);
     hasher.finish()
 }
 

@@ -20,6 +20,7 @@ use crate::vm::boot::{self, Name, Plan};
 use crate::vm::machine::read;
 use crate::vm::machine::{End, Machine};
 
+use super::report::Report;
 use super::{Arguments, Tally};
 
 /// Lines of a console that are shown for a failure.
@@ -66,7 +67,7 @@ impl fmt::Display for Work {
     }
 }
 
-/// Runs the boots, some at a time, and counts.
+/// Runs the boots, some at a time, counts, and prints what they report.
 pub fn run(names: &[Name], guest: &Guest, arguments: &Arguments) -> anyhow::Result<Tally> {
     let mut queue = VecDeque::new();
     for name in names {
@@ -105,6 +106,7 @@ pub fn run(names: &[Name], guest: &Guest, arguments: &Arguments) -> anyhow::Resu
     );
     let queue = Mutex::new(queue);
     let tally = Mutex::new(Tally::default());
+    let report = Mutex::new(Report::default());
     thread::scope(|scope| {
         let workers: Vec<_> = (0..arguments.jobs.max(1))
             .map(|_| {
@@ -113,7 +115,7 @@ pub fn run(names: &[Name], guest: &Guest, arguments: &Arguments) -> anyhow::Resu
                         let Some(work) = queue.lock().expect("no worker panics").pop_front() else {
                             return;
                         };
-                        let counted = one(&work, guest, arguments);
+                        let counted = one(&work, guest, arguments, &report);
                         *tally.lock().expect("no worker panics") += counted;
                     }
                 })
@@ -123,6 +125,7 @@ pub fn run(names: &[Name], guest: &Guest, arguments: &Arguments) -> anyhow::Resu
             worker.join().expect("no worker panics");
         }
     });
+    print!("{}", report.into_inner().expect("no worker panics"));
     Ok(tally.into_inner().expect("no worker panics"))
 }
 
@@ -155,14 +158,21 @@ struct Heard {
 }
 
 /// One boot, and more of it when a test takes the machine down: the others still run.
-fn one(work: &Work, guest: &Guest, arguments: &Arguments) -> Tally {
+fn one(work: &Work, guest: &Guest, arguments: &Arguments, report: &Mutex<Report>) -> Tally {
     let mut tally = Tally::default();
     let mut left = work.tests.clone();
     let mut excused = false;
     for attempt in 1..=BOOTS {
         let mut heard = Heard::default();
         let ran = machine(work, &left, attempt, guest, arguments).and_then(|machine| {
-            let end = machine.run(|line| take(work, &line, &mut heard, &mut tally))?;
+            let end = machine.run(|line| {
+                if line["row"].is_object() {
+                    let mut report = report.lock().expect("no worker panics");
+                    report.take(&work.name.to_string(), &line["row"]);
+                } else {
+                    take(work, &line, &mut heard, &mut tally);
+                }
+            })?;
             Ok((machine, end))
         });
         let (machine, end) = match ran {

@@ -2,6 +2,7 @@
 
 mod boots;
 mod host;
+mod report;
 mod tally;
 
 use std::process::ExitCode;
