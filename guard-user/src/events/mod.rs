@@ -16,6 +16,7 @@
 
 pub mod bounded;
 pub mod bursts;
+mod counted;
 mod decode;
 pub mod event;
 pub mod filter;

@@ -1,7 +1,8 @@
 //! The pipeline: records go in, events come out. It does no I/O but what its [`Host`]
 //! does; whoever drives it reads the ring buffer, the clock and the counters.
 
-use super::event::{Body, Event, Level, Loss, Lost, Notice, Process, Target, VERSION};
+use super::counted::Reported;
+use super::event::{Body, Event, Loss, Lost, Process, Target, VERSION};
 use super::fold::{Closed, Folder, Identity, Joined, Key, identity, socket_identity};
 use super::ids::Ids;
 use super::judged::judged;
@@ -9,8 +10,7 @@ use super::record::{Record, RecordError, What};
 use super::resolve::{self, Host, Resolver};
 use super::time::Time;
 use crate::policy::compiled::RuleInfo;
-use guard_ebpf::abi::MAX_EVICTED;
-use guard_ebpf::operation::{MAX_OPERATIONS, Operation, Reason};
+use guard_ebpf::operation::{MAX_OPERATIONS, Reason};
 use guard_ebpf::record::Task;
 use guard_ebpf::session::Counters;
 use std::collections::HashMap;
@@ -60,14 +60,6 @@ pub struct Pipeline<H> {
     malformed: u64,
     malformed_said: Option<Instant>,
     ready: Vec<Event>,
-}
-
-#[derive(Clone, Copy, Debug, Default)]
-struct Reported {
-    lost: [u64; MAX_OPERATIONS],
-    unlabelled: u64,
-    forgotten: u64,
-    unidentified: bool,
 }
 
 impl<H: Host> Pipeline<H> {
@@ -201,57 +193,7 @@ impl<H: Host> Pipeline<H> {
     /// Compares a session's counters, as the kernel holds them now, with what has been said
     /// about them, and says the rest: lost records, processes without a label.
     pub fn counters(&mut self, session: u32, counters: &Counters, time: Time, names: &impl Names) {
-        let reported = self.reported.entry(session).or_default();
-        let mut bodies = Vec::new();
-        for operation in Operation::EVERY {
-            let at = operation as usize;
-            let count = counters.lost[at].saturating_sub(reported.lost[at]);
-            if count > 0 {
-                reported.lost[at] = counters.lost[at];
-                bodies.push(Body::Lost(Loss {
-                    what: Lost::Records,
-                    operation: Some(operation),
-                    count,
-                    because: "the ring buffer was full; the verdicts were in force all the same"
-                        .to_owned(),
-                }));
-            }
-        }
-        let unlabelled = counters.unlabelled.saturating_sub(reported.unlabelled);
-        if unlabelled > 0 {
-            reported.unlabelled = counters.unlabelled;
-            bodies.push(Body::Notice(Notice {
-                level: Level::Error,
-                message: format!(
-                    "{unlabelled} processes that were moved into the session could not be \
-                     labelled and are not guarded; end them, or stop the session"
-                ),
-            }));
-        }
-        let forgotten = counters.forgotten.saturating_sub(reported.forgotten);
-        if forgotten > 0 {
-            reported.forgotten = counters.forgotten;
-            bodies.push(Body::Notice(Notice {
-                level: Level::Warning,
-                message: format!(
-                    "{forgotten} files that the session made are protected from it now: the kernel \
-                     dropped them from memory, and guard remembers {MAX_EVICTED} such files; what \
-                     lies in a workspace needs no remembering"
-                ),
-            }));
-        }
-        // Said once: on such a file system it goes on and on.
-        if counters.unidentified > 0 && !reported.unidentified {
-            reported.unidentified = true;
-            bodies.push(Body::Notice(Notice {
-                level: Level::Warning,
-                message:
-                    "files that the session made are protected from it now: the kernel dropped \
-                          them from memory, and on their file system guard can't tell them again; \
-                          what lies in a workspace needs no remembering"
-                        .to_owned(),
-            }));
-        }
+        let bodies = self.reported.entry(session).or_default().news(counters);
         let name = session_name(names, session);
         for body in bodies {
             self.announce(Some(&name), time, body);
@@ -261,8 +203,7 @@ impl<H: Host> Pipeline<H> {
     /// Takes over a session from a server before this one, with the lost records that its
     /// log already tells of ([`super::summary::Summary::lost`]).
     pub fn adopt(&mut self, session: u32, lost: [u64; MAX_OPERATIONS]) {
-        let reported = self.reported.entry(session).or_default();
-        reported.lost = lost;
+        self.reported.entry(session).or_default().adopt(lost);
     }
 
     /// Finishes what is open of a session.

@@ -1,11 +1,11 @@
 //! Tests of the pipeline, from records to events.
 
 use super::*;
-use crate::events::event::{How, Judged, PolicyChange, PolicyEdit};
+use crate::events::event::{How, Judged, Level, PolicyChange, PolicyEdit};
 use crate::events::fold::{EXAMPLES, LONGEST, MAX_OPEN, MAX_REMEMBERED, MAX_TOLD_APART, QUIET};
 use crate::events::samples;
 use crate::events::testing::{self, Layout, MadeUp, task};
-use guard_ebpf::operation::Verdict;
+use guard_ebpf::operation::{Operation, Verdict};
 use guard_ebpf::record::{ExecutableRecord, FLAG_RENAME, Header, Kind};
 use proptest::prelude::*;
 
