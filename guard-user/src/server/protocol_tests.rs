@@ -31,13 +31,14 @@ fn messages_survive_the_way() {
 
 #[test]
 fn the_form_on_the_wire_is_this() {
-    assert_eq!(encode(&Request::Status), b"{\"v\":5,\"body\":\"status\"}\n");
+    let status = format!("{{\"v\":{VERSION},\"body\":\"status\"}}\n");
+    assert_eq!(encode(&Request::Status), status.as_bytes());
     let stop = Request::Stop {
         session: Name::new("a-1").unwrap(),
         grace: 5,
     };
-    let expected = br#"{"v":5,"body":{"stop":{"session":"a-1","grace":5}}}"#;
-    assert_eq!(encode(&stop).trim_ascii_end(), expected);
+    let expected = format!(r#"{{"v":{VERSION},"body":{{"stop":{{"session":"a-1","grace":5}}}}}}"#);
+    assert_eq!(encode(&stop).trim_ascii_end(), expected.as_bytes());
 }
 
 #[test]
@@ -50,9 +51,9 @@ fn another_version_is_known_before_anything_else_is_read() {
 
 #[test]
 fn names_are_checked_on_the_way_in() {
-    let line = br#"{"v":5,"body":{"stop":{"session":"../x","grace":0}}}"#;
+    let line = format!(r#"{{"v":{VERSION},"body":{{"stop":{{"session":"../x","grace":0}}}}}}"#);
     assert!(matches!(
-        decode::<Request>(line),
+        decode::<Request>(line.as_bytes()),
         Err(Misunderstood::Malformed(_))
     ));
 }

@@ -27,6 +27,8 @@ fn compiled(ruleset: &Ruleset) -> Compiled {
         // Documents may call their rules alike.
         rule.name = rule.name.trim_end_matches("-2").to_owned();
     }
+    // They go by the names.
+    compiled.policy.numbers.fill(0);
     compiled
 }
 
