@@ -38,8 +38,7 @@ logs-max=0
 T
 cat > package.json <<'T'
 { "name": "app", "version": "1.0.0", "private": true, "scripts": {
-    "postinstall": "echo installed >> ../hooks", "build": "left > built", "pretest": "npm run build",
-    "test": "node left.test.js" } }
+    "postinstall": "echo installed >> ../hooks", "pretest": "left > built", "test": "node left.test.js" } }
 T
 echo "require('node:test')('left', () => require('node:assert').strictEqual(require('left'), 42));" > left.test.js
 npm install -s left
