@@ -13,6 +13,10 @@ use crate::vm::boot::Name;
 
 pub use tally::Tally;
 
+/// Seconds for each test in a virtual machine, where nobody says: a compiler that is started on an
+/// emulated processor, four times over, takes minutes, and longer where others use the machine too.
+const DEADLINE: u64 = 480;
+
 /// Tests on this machine, then in virtual machines: every kernel of the matrix.
 #[derive(Debug, Default, clap::Args)]
 pub struct Arguments {
@@ -26,7 +30,7 @@ pub struct Arguments {
     #[arg(long)]
     vm: bool,
     /// Seconds for each test in a virtual machine.
-    #[arg(long, default_value_t = 240)]
+    #[arg(long, default_value_t = DEADLINE)]
     deadline: u64,
     /// Virtual machines at a time.
     #[arg(long, default_value_t = 2)]
@@ -42,7 +46,7 @@ impl Arguments {
     /// Everything, with the packages from `mirror`.
     pub fn everything(mirror: &Mirror) -> Self {
         Self {
-            deadline: 240,
+            deadline: DEADLINE,
             jobs: 2,
             mirror: mirror.clone(),
             ..Self::default()
