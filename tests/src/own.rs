@@ -47,7 +47,7 @@ wait_for dropped
 round=0
 while [ $round -lt 4 ]; do
     mkdir heap || exit 9
-    (cd heap && seq 25000 | xargs touch) || exit 9
+    i=0; while [ $i -lt 25000 ]; do : > heap/$i || exit 9; i=$((i+1)); done
     rm -r heap || exit 8
     round=$((round+1))
 done
