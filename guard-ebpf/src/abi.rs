@@ -2,7 +2,7 @@
 
 /// Version of everything that is pinned: maps, layouts, programs. A pin directory of
 /// another version is never adopted. Raise it with every change of a layout.
-pub const ABI_VERSION: u32 = 6;
+pub const ABI_VERSION: u32 = 7;
 
 /// The size of `comm` in the kernel (`TASK_COMM_LEN`), the terminating NUL included.
 pub const COMM_LEN: usize = 16;

@@ -198,7 +198,8 @@ extern "C" fn judge_address(session: u32, what: u64, network: u64, place: u64) -
     };
     let mut outcome = decide(policy, slot, candidates, row, free);
     // A listener on every address is none on those of other hosts.
-    if outcome.yields() && local && is_tcp && listen::is_own(session, network, address, peer.port) {
+    let own_counts = outcome.yields() || outcome.is_recorded_only();
+    if own_counts && local && is_tcp && listen::is_own(session, network, address, peer.port) {
         outcome = Outcome::own();
     }
     match settle(act, outcome, policy.id, &peer) {

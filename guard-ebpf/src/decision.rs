@@ -192,7 +192,7 @@ pub const fn exceeded(policy: &Policy, rule: u8) -> Decision {
 /// In `mode: audit` a refusal becomes a record.
 #[inline(always)]
 const fn soften(policy: &Policy, decision: Decision) -> Decision {
-    if policy.mode == MODE_AUDIT {
+    if policy.mode & MODE_AUDIT != 0 {
         Decision {
             verdict: Verdict::Audit,
             ..decision

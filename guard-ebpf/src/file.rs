@@ -176,12 +176,14 @@ fn in_region(act: Act, region: Region, inode: Option<Inode>, target: Entry) -> O
         Some((policy, slot)) => {
             let outcome = decide(policy, slot, act, free, target);
             let own = match inode {
-                Some(inode) if outcome.yields() => match own::of(inode, act.session) {
-                    Own::Made => true,
-                    // What a rule lets through so many times, it lets through.
-                    Own::Below => outcome.is_limited() || !outcome.is_by_rule(),
-                    Own::Not => false,
-                },
+                Some(inode) if outcome.yields() || outcome.is_recorded_only() => {
+                    match own::of(inode, act.session) {
+                        Own::Made => true,
+                        // What a rule lets through so many times, it lets through.
+                        Own::Below => outcome.is_limited() || !outcome.is_by_rule(),
+                        Own::Not => false,
+                    }
+                }
                 _ => false,
             };
             let outcome = match inode {

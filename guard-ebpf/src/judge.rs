@@ -9,7 +9,7 @@ use guard_ebpf::bits::Bits;
 use guard_ebpf::decision::{Candidates, Decision, exceeded};
 use guard_ebpf::grant::Target;
 use guard_ebpf::operation::{Facility, MAX_OPERATIONS, Operation, Reason, Verdict};
-use guard_ebpf::policy::{Policy, Selector, UserKey};
+use guard_ebpf::policy::{MODE_RECORD, Policy, Selector, UserKey};
 use guard_ebpf::record::Kind;
 use guard_ebpf::session::{QUIET, Session, place};
 
@@ -19,7 +19,7 @@ use crate::budget;
 use crate::grants;
 use crate::identity::{add, counters};
 use crate::maps::{GUARDS, POLICIES, ROWS, SESSIONS, STARTS, USERS};
-use crate::outcome::{Outcome, pack};
+use crate::outcome::{Outcome, RECORDED, pack};
 use crate::report::{self, Actor};
 use crate::walk;
 
@@ -167,7 +167,11 @@ fn decide_process(policy: &'static Policy, slot: u32, act: Act, by: &Actor, task
 #[inline(never)]
 extern "C" fn decide(slot: u32, low: u64, high: u64, free: u32) -> u32 {
     match POLICIES.get(slot) {
-        Some(policy) => pack(Candidates::from_bits(Bits([low, high])).decide(policy, free != 0)),
+        Some(policy) => {
+            let decision = Candidates::from_bits(Bits([low, high])).decide(policy, free != 0);
+            let recorded = policy.mode & MODE_RECORD != 0;
+            pack(decision) | if recorded { RECORDED } else { 0 }
+        }
         None => pack(Decision::deny(Reason::Error)),
     }
 }
@@ -266,5 +270,6 @@ pub fn conclude(act: Act, outcome: Outcome) -> bool {
     if outcome.reason() == Reason::Error as u8 || outcome.reason() == Reason::TooDeep as u8 {
         add(&mut counters.errors, 1);
     }
-    !act.quiet && (outcome.verdict() != Verdict::Allow as u8 || outcome.is_granted())
+    let is_told = outcome.verdict() != Verdict::Allow as u8 || outcome.is_granted();
+    !act.quiet && (is_told || outcome.is_recorded_only())
 }

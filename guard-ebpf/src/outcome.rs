@@ -22,6 +22,8 @@ pub fn pack(decision: Decision) -> u32 {
 const ASKED: u32 = 1 << 26;
 /// In an [`Outcome`] that was granted: a rule refuses it, and not the want of one.
 const UNDER_RULE: u32 = 1 << 27;
+/// In an [`Outcome`]: the policy says `record: everything`.
+pub const RECORDED: u32 = 1 << 28;
 
 /// A packed decision, of which the verifier knows nothing (see [`forget`]).
 #[derive(Clone, Copy)]
@@ -86,7 +88,7 @@ impl Outcome {
     /// The same when a limit has counted.
     #[inline(always)]
     pub fn spent(self, bits: u32) -> Self {
-        Self(bits | self.0 & ASKED)
+        Self(bits | self.0 & (ASKED | RECORDED))
     }
 
     /// The same when grants have been looked at.
@@ -94,6 +96,13 @@ impl Outcome {
     pub fn lifted(self, bits: u32) -> Self {
         let rule = if self.is_under_rule() { UNDER_RULE } else { 0 };
         Self(bits | self.0 & ASKED | rule)
+    }
+
+    /// Whether it goes through and is recorded for nothing else than `record: everything`: what
+    /// is the session's own is not.
+    #[inline(always)]
+    pub fn is_recorded_only(self) -> bool {
+        self.0 & RECORDED != 0 && self.verdict() == Verdict::Allow as u8
     }
 
     /// Whether a person has granted it.

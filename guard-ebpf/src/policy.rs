@@ -81,10 +81,12 @@ pub struct Limit {
     pub seconds: u32,
 }
 
-/// [`Policy::mode`]: rules are enforced.
+/// [`Policy::mode`]: rules are enforced, and refusals are recorded.
 pub const MODE_ENFORCE: u32 = 0;
-/// [`Policy::mode`]: refusals are recorded and nothing is refused.
+/// In [`Policy::mode`]: refusals are recorded and nothing is refused.
 pub const MODE_AUDIT: u32 = 1;
+/// In [`Policy::mode`]: what is let through is recorded as well, but for what is the session's own.
+pub const MODE_RECORD: u32 = 2;
 
 /// A compiled policy: an element of `POLICIES`. It is complete before a session points to
 /// it and is never changed while one does.
@@ -93,7 +95,7 @@ pub const MODE_AUDIT: u32 = 1;
 pub struct Policy {
     /// Number of this compilation, never used again on this engine; 0 is none.
     pub id: u32,
-    /// [`MODE_ENFORCE`] or [`MODE_AUDIT`].
+    /// [`MODE_ENFORCE`], or any of [`MODE_AUDIT`] and [`MODE_RECORD`].
     pub mode: u32,
     /// The first of this policy's rows.
     pub first_row: u32,

@@ -5,7 +5,9 @@ use guard_ebpf::abi::MAX_SIGNAL;
 use guard_ebpf::bits::{Bits, MAX_CLAUSES};
 use guard_ebpf::decision::{Candidates, Decision, Matched, decide, is_free};
 use guard_ebpf::operation::{Facility, Operation, Reason, Verdict};
-use guard_ebpf::policy::{Effect, MAX_RULES, MODE_AUDIT, MODE_ENFORCE, Policy, Selector};
+use guard_ebpf::policy::{
+    Effect, MAX_RULES, MODE_AUDIT, MODE_ENFORCE, MODE_RECORD, Policy, Selector,
+};
 use proptest::prelude::*;
 
 const EFFECTS: [Effect; 4] = [
@@ -237,6 +239,17 @@ fn audit_mode_softens_every_refusal_but_the_guards_own() {
     assert_eq!(verdict(Effect::Deny, MODE_AUDIT), Verdict::Audit);
     assert_eq!(verdict(Effect::DenyAlways, MODE_AUDIT), Verdict::Deny);
     assert_eq!(verdict(Effect::Allow, MODE_AUDIT), Verdict::Allow);
+    // What is recorded besides changes nothing.
+    for effect in [
+        Effect::Allow,
+        Effect::Deny,
+        Effect::Audit,
+        Effect::DenyAlways,
+    ] {
+        for mode in [MODE_ENFORCE, MODE_AUDIT] {
+            assert_eq!(verdict(effect, mode | MODE_RECORD), verdict(effect, mode));
+        }
+    }
     let empty = Policy {
         mode: MODE_AUDIT,
         ..Policy::EMPTY

@@ -10,7 +10,9 @@ pub mod exit;
 mod explain;
 mod generate;
 mod hook;
+mod learn;
 pub mod output;
+mod past;
 mod plan;
 mod policy;
 mod report;
@@ -19,8 +21,10 @@ mod run;
 mod server;
 mod status;
 mod stop;
+mod stream;
 mod tail;
 mod threats;
+mod r#try;
 mod why;
 
 use std::ffi::OsString;
@@ -39,7 +43,7 @@ use exit::{Exit, Failure};
         Guard starts a command in a guarded session. The kernel itself then refuses the \
         session's signals to processes that it did not start, tracing them, and the deletion \
         of files outside its workspace.",
-    after_help = "Exit statuses: 0 success, 1 doctor or stop fell short, explain says no, or why finds nothing, 2 a mistake in a policy or \
+    after_help = "Exit statuses: 0 success, 1 doctor or stop fell short, explain or try says no, or why finds nothing, 2 a mistake in a policy or \
         on the command line, 125 guard failed, 126 and 127 as a shell has them; otherwise the \
         command's own.",
     disable_help_subcommand = true,
@@ -55,6 +59,7 @@ pub struct Arguments {
 enum Verb {
     Run(run::Arguments),
     Plan(plan::Arguments),
+    Learn(learn::Arguments),
     Tail(tail::Arguments),
     Report(report::Arguments),
     Why(why::Arguments),
@@ -93,6 +98,7 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> Exit {
     let result = match arguments.verb {
         Verb::Run(raw) => raw.validate().and_then(run::Config::run),
         Verb::Plan(raw) => raw.validate().and_then(plan::Config::run),
+        Verb::Learn(raw) => raw.validate().and_then(learn::Config::run),
         Verb::Tail(raw) => raw.validate().and_then(tail::Config::run),
         Verb::Report(raw) => report::run(&raw),
         Verb::Why(raw) => why::run(&raw),

@@ -25,6 +25,7 @@ enum What {
     /// For an editor with the YAML language server: put it into a file, and name that at the top of
     /// a policy, in a line `# yaml-language-server: $schema=FILE`.
     Schema,
+    Try(super::r#try::Arguments),
     /// Show what policies come to together: every rule in the order in which it is tried
     ///
     /// As `guard run` would take them with --policy, for a session in the working directory. Each
@@ -46,6 +47,7 @@ pub fn run(raw: &Arguments) -> Result<Exit, Failure> {
         What::Schema => {
             print(&json(&schema()))?;
         }
+        What::Try(raw) => return super::r#try::run(raw),
         What::Show { policies, resolved } => return show(policies, *resolved),
     }
     Ok(Exit::Success)

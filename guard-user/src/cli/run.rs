@@ -83,7 +83,7 @@ impl Arguments {
 }
 
 /// The server has another working directory than we have.
-fn absolute(word: &str) -> Result<String, Failure> {
+pub(super) fn absolute(word: &str) -> Result<String, Failure> {
     match Source::from_argument(word) {
         Source::Preset(name) => Ok(name),
         Source::File(path) => {

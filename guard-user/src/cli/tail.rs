@@ -1,11 +1,8 @@
 //! `guard tail`: what was refused, live and from the logs.
 
-use std::path::Path;
-
-use serde_json::Value;
-
 use super::exit::{Exit, Failure};
 use super::output::{print, say, sentence};
+use super::stream::{Sink, Stream};
 use crate::events::bursts::{Bursts, Shown};
 use crate::events::event::Event;
 use crate::events::filter::Filter;
@@ -13,10 +10,9 @@ use crate::events::history::History;
 use crate::events::names::Named;
 use crate::events::terminal::{Look, render, render_more};
 use crate::events::time::Time;
-use crate::server::client::{self, Outcome, accepted, ask_on, unexpected};
+use crate::server::client::{self, Outcome, ask_on, unexpected};
 use crate::server::paths::Paths;
 use crate::server::protocol::{Request, Response};
-use crate::server::wire::Connection;
 use crate::session::name::Name;
 use guard_ebpf::operation::Operation;
 
@@ -140,14 +136,12 @@ fn named<T: Named>(words: &[String]) -> Result<Vec<T>, Failure> {
     words.iter().map(one).collect()
 }
 
-/// Shows events, and knows which were shown.
+/// Shows events.
 struct Screen<Out> {
     look: Look,
     json: bool,
     /// None where each event is shown.
     bursts: Option<Bursts>,
-    /// No event up to this id is to be shown any more. Ids sort in the order of events.
-    last: String,
     /// Writes. Whether anybody still reads.
     out: Out,
 }
@@ -171,36 +165,18 @@ impl Config {
             },
             json: self.json,
             bursts: (!self.every && !self.json).then(Bursts::default),
-            last: String::new(),
             out,
         };
-        // First get in line, then look back, so that nothing falls in between. Up to the id that
-        // the server says the past is shown, and the server sends all the rest.
-        let follow = || {
-            self.follow
-                .then(|| client::converse(paths, |connection| follow(connection, &self.filter)))
-                .transpose()
-        };
-        let mut following = follow()?;
         self.ensure_known(paths)?;
-        let mut has_past = self.filter.since.is_some() || following.is_none();
-        loop {
-            let until = following.as_ref().map(|(_, after)| after.as_str());
-            if has_past && !self.past(&mut screen, &paths.log, until)? {
-                return Ok(Exit::Success);
-            }
-            let Some((mut connection, after)) = following else {
-                screen.tell(Bursts::finish)?;
-                return Ok(Exit::Success);
-            };
-            screen.last = screen.last.max(after);
-            if !screen.stream(&mut connection)? {
-                return Ok(Exit::Success);
-            }
-            // That server has left or died. What happened since then is in the logs.
-            following = follow()?;
-            has_past = true;
-        }
+        let stream = Stream {
+            paths,
+            filter: &self.filter,
+            past: self.filter.since.is_some() || !self.follow,
+            follow: self.follow,
+        };
+        stream.hand_over(&mut screen)?;
+        screen.tell(Bursts::finish)?;
+        Ok(Exit::Success)
     }
 
     /// Says when there is neither the session that is asked for nor a log of one. It may come; who
@@ -223,38 +199,6 @@ impl Config {
             "{unknown}; `guard status` lists those that there are"
         ))))
     }
-
-    /// Shows what the logs hold and has not been shown, up to an id. Whether anybody still reads.
-    fn past<Out: FnMut(&str) -> Result<bool, Failure>>(
-        &self,
-        screen: &mut Screen<Out>,
-        directory: &Path,
-        until: Option<&str>,
-    ) -> Result<bool, Failure> {
-        let session = self.filter.session.as_deref();
-        let cannot = |error: std::io::Error| {
-            Failure::guard(format!(
-                "The logs in {} can't be read: {error}.",
-                directory.display()
-            ))
-        };
-        let mut history = History::open(directory, session, self.filter.since).map_err(cannot)?;
-        let after = screen.last.clone();
-        for event in history.by_ref() {
-            let is_due = event.id > after && until.is_none_or(|until| *event.id <= *until);
-            if is_due && self.filter.wants(&event) && !screen.show(event)? {
-                return Ok(false);
-            }
-        }
-        if history.unreadable() > 0 {
-            say(&format!(
-                "{} lines or files of the logs in {} can't be read and were passed over",
-                history.unreadable(),
-                directory.display()
-            ));
-        }
-        Ok(true)
-    }
 }
 
 /// Whether a session of this name lives, as far as a server knows. None is started to be asked.
@@ -274,54 +218,8 @@ fn lives(paths: &Paths, session: &str) -> Result<bool, Failure> {
     }
 }
 
-/// A connection that events come on, and the id up to which they are in the logs.
-fn follow(mut connection: Connection, filter: &Filter) -> Result<(Connection, String), Outcome> {
-    let filter = Filter {
-        since: None,
-        ..filter.clone()
-    };
-    connection.send(&Request::Follow(filter), None)?;
-    match accepted(connection.receive()?)? {
-        Response::Following { after } => Ok((connection, after)),
-        response => Err(unexpected(&response).into()),
-    }
-}
-
-impl<Out: FnMut(&str) -> Result<bool, Failure>> Screen<Out> {
-    /// Shows what a server sends until it hangs up. Whether anybody still reads.
-    fn stream(&mut self, connection: &mut Connection) -> Result<bool, Failure> {
-        loop {
-            let is_waiting = self.bursts.as_ref().is_some_and(Bursts::is_waiting);
-            let patience = is_waiting.then_some(PATIENCE);
-            let response = match connection.receive_within(patience).map_err(Outcome::from) {
-                Ok(Some(response)) => response,
-                Ok(None) => {
-                    if !self.tell(|bursts| bursts.due(Time::now()))? {
-                        return Ok(false);
-                    }
-                    continue;
-                }
-                Err(Outcome::Again) => return Ok(true),
-                Err(Outcome::Failed(failure)) => return Err(failure),
-            };
-            match response {
-                Response::Event(event) => {
-                    if !self.show(read(event)?)? {
-                        return Ok(false);
-                    }
-                }
-                Response::Missed(count) => say(&format!(
-                    "{count} events came faster than they were read and were left out; \
-                     `guard tail --since` finds them in the logs"
-                )),
-                response => return Err(unexpected(&response)),
-            }
-        }
-    }
-
-    /// Shows an event. Whether anybody still reads.
-    fn show(&mut self, event: Event) -> Result<bool, Failure> {
-        self.last.clone_from(&event.id);
+impl<Out: FnMut(&str) -> Result<bool, Failure>> Sink for Screen<Out> {
+    fn take(&mut self, event: Event) -> Result<bool, Failure> {
         if self.json {
             return (self.out)(&(event.to_line() + "\n"));
         }
@@ -331,6 +229,17 @@ impl<Out: FnMut(&str) -> Result<bool, Failure>> Screen<Out> {
         self.tell(|bursts| bursts.push(event))
     }
 
+    fn patience(&self) -> Option<u16> {
+        let is_waiting = self.bursts.as_ref().is_some_and(Bursts::is_waiting);
+        is_waiting.then_some(PATIENCE)
+    }
+
+    fn pause(&mut self) -> Result<bool, Failure> {
+        self.tell(|bursts| bursts.due(Time::now()))
+    }
+}
+
+impl<Out: FnMut(&str) -> Result<bool, Failure>> Screen<Out> {
     /// Shows what bursts have to tell. Whether anybody still reads.
     fn tell(&mut self, told: impl FnOnce(&mut Bursts) -> Vec<Shown>) -> Result<bool, Failure> {
         for shown in self.bursts.as_mut().map(told).unwrap_or_default() {
@@ -344,14 +253,6 @@ impl<Out: FnMut(&str) -> Result<bool, Failure>> Screen<Out> {
         }
         Ok(true)
     }
-}
-
-fn read(event: Value) -> Result<Event, Failure> {
-    serde_json::from_value(event).map_err(|error| {
-        Failure::guard(format!(
-            "Guard's server sent an event that can't be understood: {error}."
-        ))
-    })
 }
 
 #[cfg(test)]

@@ -33,12 +33,12 @@ fn compare(name: &str, text: &str) {
 fn help_is_as_it_was_read_and_found_good() {
     compare("guard", &help(&[]));
     for verb in [
-        "run", "plan", "tail", "report", "why", "hook", "status", "stop", "resume", "explain",
-        "check", "policy", "doctor", "threats", "server",
+        "run", "plan", "learn", "tail", "report", "why", "hook", "status", "stop", "resume",
+        "explain", "check", "policy", "doctor", "threats", "server",
     ] {
         compare(verb, &help(&[verb]));
     }
-    for verb in ["schema", "show"] {
+    for verb in ["schema", "show", "try"] {
         compare(&format!("policy-{verb}"), &help(&["policy", verb]));
     }
 }

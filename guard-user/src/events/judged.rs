@@ -9,7 +9,9 @@ use guard_ebpf::operation::{Reason, Verdict};
 
 /// A verdict on an operation that was tried once.
 pub fn judged(what: &What, actor: Process, target: Target, names: &impl Names) -> Judged {
-    let words = reasons::text(what.reason, what.operation, what.facility);
+    // What a rule or nobody objects to needs no words.
+    let is_free = what.verdict == Verdict::Allow && what.reason != Reason::Grant;
+    let words = reasons::text(what.reason, what.operation, what.facility).filter(|_| !is_free);
     let by_rule = match what.reason {
         Reason::Rule | Reason::Limit => true,
         Reason::Grant => what.under_rule,

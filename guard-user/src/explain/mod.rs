@@ -1,7 +1,7 @@
 //! Whether a session may do something, and why: asked of the policy that is in force, through the
 //! decision that the kernel's programs make.
 
-mod facts;
+pub(crate) mod facts;
 mod grantable;
 mod question;
 mod shown;

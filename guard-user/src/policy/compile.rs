@@ -12,7 +12,7 @@ use guard_ebpf::bits::{Bits, MAX_CLAUSES};
 use guard_ebpf::grant;
 use guard_ebpf::operation::{Facility, Operation};
 use guard_ebpf::policy::{
-    Effect, Limit, MAX_RULES, MODE_AUDIT, MODE_ENFORCE, Policy, SELECTORS, Selector,
+    Effect, Limit, MAX_RULES, MODE_AUDIT, MODE_RECORD, Policy, SELECTORS, Selector,
 };
 use guard_ebpf::session::MAX_LIMITS;
 
@@ -65,11 +65,8 @@ pub(crate) fn compile(
     let mut compiler = Compiler {
         translator: Translator::new(environment, host),
         policy: Policy {
-            mode: if ruleset.audit {
-                MODE_AUDIT
-            } else {
-                MODE_ENFORCE
-            },
+            mode: if ruleset.audit { MODE_AUDIT } else { 0 }
+                | if ruleset.records_all { MODE_RECORD } else { 0 },
             ..Policy::EMPTY
         },
         clauses: 0,

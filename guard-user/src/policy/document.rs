@@ -17,6 +17,8 @@ pub(crate) struct Document {
     pub includes: Vec<Named>,
     /// Where it asks for `mode: audit`.
     pub audit: Option<Span>,
+    /// Whether it asks for `record: everything`.
+    pub records_all: bool,
     /// What it says of what the session may take of the machine.
     pub limits: Limits,
     /// Its groups of processes.

@@ -306,6 +306,7 @@ impl Load<'_> {
         names.dedup();
         let mut rules = builtin::rules(&self.environment.protected, &names);
         let mut limits = Limits::default();
+        let mut records_all = false;
         let mut seen = BTreeSet::new();
         let mut left: Vec<usize> = tops.iter().rev().copied().collect();
         let documents = std::mem::take(&mut self.documents);
@@ -315,6 +316,7 @@ impl Load<'_> {
             }
             let read = &documents[index];
             limits = limits.or(read.document.limits);
+            records_all |= read.document.records_all;
             for rule in &read.document.rules {
                 rules.extend(self.resolve(rule, &read.scope));
             }
@@ -325,6 +327,7 @@ impl Load<'_> {
             .any(|&top| documents[top].document.audit.is_some());
         Ruleset {
             audit,
+            records_all,
             limits,
             rules,
         }

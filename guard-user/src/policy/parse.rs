@@ -1,6 +1,6 @@
 //! From a tree of YAML to a document: which keys there are, and what their values mean.
 
-use super::diagnostics::{Span, did_you_mean_or};
+use super::diagnostics::did_you_mean_or;
 use super::document::{Definition, Document, Named, PathGlob, Selection};
 use super::glob::parse_path;
 use super::reader::{Entry, NoValue, Reader};
@@ -12,9 +12,12 @@ pub(super) const VERSION: &str = "1";
 /// What `mode` can say.
 pub(super) const MODES: [&str; 2] = ["enforce", "audit"];
 
+/// What `record` can say.
+pub(super) const RECORDS: [&str; 2] = ["refusals", "everything"];
+
 /// The keys of a document.
-pub(super) const DOCUMENT: [&str; 8] = [
-    "version", "include", "mode", "limits", "groups", "paths", "rules", "tests",
+pub(super) const DOCUMENT: [&str; 9] = [
+    "version", "include", "mode", "record", "limits", "groups", "paths", "rules", "tests",
 ];
 
 impl Reader<'_> {
@@ -42,7 +45,14 @@ impl Reader<'_> {
                     document.includes = self.names(value, "`include` names presets and files");
                     self.no_doubles(&document.includes);
                 }
-                "mode" => document.audit = self.mode(value),
+                "mode" => {
+                    let word = self.either(value, "mode", &MODES);
+                    document.audit = (word == Some("audit")).then_some(value.span);
+                }
+                "record" => {
+                    let word = self.either(value, "record", &RECORDS);
+                    document.records_all = word == Some("everything");
+                }
                 "limits" => document.limits = self.limits(value),
                 "groups" => document.groups = self.groups(value),
                 "paths" => document.paths = self.path_sets(value),
@@ -65,17 +75,21 @@ impl Reader<'_> {
         }
     }
 
-    fn mode(&mut self, node: &Node) -> Option<Span> {
-        let mode = self.word(node, "the mode is `enforce` or `audit`")?;
-        match mode {
-            "enforce" => None,
-            "audit" => Some(node.span),
-            _ => {
-                let near = did_you_mean_or(mode, &MODES, "the modes are");
-                self.mistake(node.span, format!("unknown mode `{mode}`{near}"));
-                None
-            }
+    /// One of two words. None after a mistake.
+    fn either(
+        &mut self,
+        node: &Node,
+        what: &str,
+        words: &[&'static str; 2],
+    ) -> Option<&'static str> {
+        let [first, second] = words;
+        let word = self.word(node, &format!("the {what} is `{first}` or `{second}`"))?;
+        let known = words.iter().find(|known| **known == word);
+        if known.is_none() {
+            let near = did_you_mean_or(word, words, &format!("the {what}s are"));
+            self.mistake(node.span, format!("unknown {what} `{word}`{near}"));
         }
+        known.copied()
     }
 
     fn names(&mut self, node: &Node, what: &str) -> Vec<Named> {

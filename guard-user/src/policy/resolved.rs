@@ -7,38 +7,72 @@ use std::fmt::Write as _;
 use super::document::{Item, PathGlob, Selection, SocketKind, Via};
 use super::ruleset::{Ruleset, RulesetRule, period};
 use super::spell::{path, path_glob, word};
-use crate::events::text::{escaped, is_printable};
+use crate::events::text::{harmless, is_printable};
 use crate::session::limits::Limits;
 use crate::system::signals;
 
 /// Writes the document. `of` says in a line what it comes from. The error names what no document
 /// can hold.
 pub fn resolved(ruleset: &Ruleset, of: &str) -> Result<String, String> {
-    let mut names = Names::default();
-    let mut sections = Sections::default();
+    let mut writer = Writer::default();
     for rule in &ruleset.rules {
         // Those that are built in come with every policy.
-        if rule.info.source.is_some() {
-            write_rule(rule, &mut names, &mut sections)
+        if let Some((file, line)) = &rule.info.source {
+            writer
+                .rule(rule, &[format!("{file}:{line}")])
                 .ok_or_else(|| format!("the rule `{}` names what is not UTF-8", rule.info.name))?;
         }
     }
-    let mut text = format!("# {}\nversion: 1\n", escaped(of.as_bytes()));
-    if ruleset.audit {
-        text.push_str("mode: audit\n");
-    }
-    text.push_str(&limits(ruleset.limits));
-    let Sections {
-        groups,
-        paths,
-        rules,
-    } = sections;
-    for (key, entries) in [("groups", groups), ("paths", paths), ("rules", rules)] {
-        if !entries.is_empty() {
-            text.extend(["\n", key, ":\n", &entries]);
+    let mode = if ruleset.audit { "mode: audit\n" } else { "" };
+    let record = if ruleset.records_all {
+        "record: everything\n"
+    } else {
+        ""
+    };
+    let keys = format!("{mode}{record}{}", limits(ruleset.limits));
+    Ok(writer.finish(&[of.to_owned()], &keys))
+}
+
+/// A document that is being written.
+#[derive(Default)]
+pub(crate) struct Writer {
+    names: Names,
+    sections: Sections,
+}
+
+impl Writer {
+    /// Adds a rule, with comments above it. `None` when it names what no document can hold.
+    pub(crate) fn rule(&mut self, rule: &RulesetRule, comments: &[String]) -> Option<()> {
+        for comment in comments {
+            self.sections.rules.push_str("  ");
+            self.sections.rules.push_str(&self::comment(comment));
         }
+        write_rule(rule, &mut self.names, &mut self.sections)
     }
-    Ok(text)
+
+    /// The document. `comments` stand at its top, `keys` before what it names.
+    pub(crate) fn finish(self, comments: &[String], keys: &str) -> String {
+        let mut text: String = comments.iter().map(|it| comment(it)).collect();
+        text.push_str("version: 1\n");
+        text.push_str(keys);
+        let Sections {
+            groups,
+            paths,
+            rules,
+        } = self.sections;
+        for (key, entries) in [("groups", groups), ("paths", paths), ("rules", rules)] {
+            if !entries.is_empty() {
+                text.extend(["\n", key, ":\n", &entries]);
+            }
+        }
+        text
+    }
+}
+
+/// A line that says nothing to whoever reads policies, whatever stands in it.
+fn comment(text: &str) -> String {
+    let text = harmless(text).replace('\n', "\\n");
+    format!("# {text}").trim_end().to_owned() + "\n"
 }
 
 /// The entries of a document, by the key that they stand below.
@@ -70,9 +104,6 @@ fn write_rule(rule: &RulesetRule, names: &mut Names, sections: &mut Sections) ->
         at_most,
     } = rule;
     let name = names.rule(&info.name);
-    if let Some((file, line)) = &info.source {
-        let _ = writeln!(rules, "  # {}:{line}", escaped(file.as_bytes()));
-    }
     let _ = writeln!(rules, "  - name: {}", scalar(&name));
     let mut entry = |key: &str, value: &str| {
         // What is a list begins on a line of its own.

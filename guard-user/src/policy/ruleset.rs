@@ -17,6 +17,8 @@ use crate::system::signals;
 pub struct Ruleset {
     /// Whether refusals are only recorded.
     pub audit: bool,
+    /// Whether what is let through is recorded as well.
+    pub records_all: bool,
     /// What the session may take of the machine.
     pub limits: Limits,
     /// The rules in the order in which they are tried, the built-in ones first.

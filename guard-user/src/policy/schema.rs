@@ -8,7 +8,7 @@
 use guard_ebpf::operation::Verdict;
 use serde_json::{Value, json};
 
-use super::parse::{MODES, VERSION};
+use super::parse::{MODES, RECORDS, VERSION};
 use super::presets::PRESETS;
 use super::rules::EFFECTS;
 use super::shapes::{
@@ -47,6 +47,11 @@ pub(crate) fn document() -> Vec<Key> {
             "mode",
             "`audit`: nothing is refused, and what would be is recorded.",
             json!({ "enum": MODES }),
+        ),
+        (
+            "record",
+            "`everything`: what is let through is recorded as well, but for the session's own.",
+            json!({ "enum": RECORDS }),
         ),
         (
             "limits",

@@ -20,6 +20,13 @@ impl fmt::Display for Shown<'_> {
         } else {
             "the session's own, new files and other hosts are free, all else is refused"
         };
-        writeln!(f, "\nwhat no rule is about: {rest}")
+        writeln!(f, "\nwhat no rule is about: {rest}")?;
+        if self.0.records_all {
+            writeln!(
+                f,
+                "what is let through is recorded as well (`record: everything`)"
+            )?;
+        }
+        Ok(())
     }
 }

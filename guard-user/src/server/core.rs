@@ -15,7 +15,7 @@ use anyhow::{Context, Result};
 use tokio::sync::{Mutex, Notify};
 
 use super::canary::Canary;
-use super::compiler::{Compiler, Subject};
+use super::compiler::Compiler;
 use super::enforcer::{Enforcer, Engines, RecordSource};
 use super::feed::Feed;
 use super::health::Health;
@@ -329,20 +329,6 @@ impl Session {
             status: None,
             is_ending: false,
             unseen: None,
-        }
-    }
-
-    /// Whom and what its policy is compiled for.
-    pub fn subject(&self) -> Subject {
-        Subject {
-            policies: self.state.policies.clone(),
-            user: self.state.user.clone(),
-            uid: self.state.uid,
-            home: self.state.home.clone(),
-            workspace: self.state.workspace.clone(),
-            repository: self.state.repository.clone(),
-            audit: self.state.audit,
-            mounts: self.state.mounts.clone(),
         }
     }
 

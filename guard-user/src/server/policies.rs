@@ -1,6 +1,7 @@
 //! The policy compiler behind the server, and behind `guard check`.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use guard_ebpf::policy::MODE_AUDIT;
 
@@ -10,6 +11,7 @@ use crate::policy::diagnostics::Diagnostics;
 use crate::policy::environment::{Environment, Host, Protected, ThisHost};
 use crate::policy::load::{Loaded, Loader, Source};
 use crate::policy::verify::verify;
+use crate::system::links::Resolved;
 use crate::system::mounts::Mounts;
 use crate::system::users;
 
@@ -39,6 +41,16 @@ impl Policies {
         self.load_and_tell(subject).map(|(loaded, _)| loaded)
     }
 
+    /// What a text would say as a policy of its own, which is in no file.
+    pub fn load_text(&self, subject: &Subject, text: &str) -> Result<Loaded, Mistake> {
+        let (environment, _) = self.inputs(subject)?;
+        let host = Given { text, host: host() };
+        let source = Source::File(GIVEN.into());
+        Loader::new(&environment, &host)
+            .load(&[source])
+            .map_err(|error| mistake(&host.host, error))
+    }
+
     /// The same, with the fingerprint of what was read for it.
     fn load_and_tell(&self, subject: &Subject) -> Result<(Loaded, u64), Mistake> {
         let (environment, sources) = self.inputs(subject)?;
@@ -47,7 +59,7 @@ impl Policies {
         let mut loaded = loaded.map_err(|error| mistake(&host, error))?;
         if subject.audit {
             loaded.ruleset.audit = true;
-            loaded.compiled.policy.mode = MODE_AUDIT;
+            loaded.compiled.policy.mode |= MODE_AUDIT;
         }
         let fingerprint = host.fingerprint(&loaded.files);
         Ok((loaded, fingerprint))
@@ -62,7 +74,7 @@ impl Policies {
 
     /// What a subject's policies are loaded from, and for.
     fn inputs(&self, subject: &Subject) -> Result<(Environment, Vec<Source>), Mistake> {
-        let unread = |error: std::io::Error| Mistake {
+        let unread = |error: io::Error| Mistake {
             message: format!("The mount table can't be read: {error}."),
             mistakes: Vec::new(),
             files: Vec::new(),
@@ -95,6 +107,40 @@ fn host() -> Remembering<impl Host> {
     Remembering::new(ThisHost {
         find_user: |name: &str| users::by_name(name).ok().flatten().map(|user| user.uid),
     })
+}
+
+/// What a text that is in no file is called.
+const GIVEN: &str = "-";
+
+/// A host on which a text stands for the policy [`GIVEN`].
+struct Given<'text, H> {
+    text: &'text str,
+    host: H,
+}
+
+impl<H: Host> Host for Given<'_, H> {
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        if path == Path::new(GIVEN) {
+            return Ok(self.text.as_bytes().to_vec());
+        }
+        self.host.read(path)
+    }
+
+    fn uid(&self, name: &str) -> Option<u32> {
+        self.host.uid(name)
+    }
+
+    fn user_names(&self) -> Vec<String> {
+        self.host.user_names()
+    }
+
+    fn resolve(&self, path: &Path, uid: u32) -> Resolved {
+        self.host.resolve(path, uid)
+    }
+
+    fn is_changeable(&self, path: &Path, uid: u32) -> bool {
+        self.host.is_changeable(path, uid)
+    }
 }
 
 fn mistake(host: &Remembering<impl Host>, diagnostics: Diagnostics) -> Mistake {

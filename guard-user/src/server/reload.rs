@@ -48,7 +48,7 @@ impl Server {
                 self.watch_again(id, &files);
                 return;
             }
-            session.subject()
+            session.state.subject()
         };
         if let Some(message) = self.suspicion(id) {
             // Said once for each edit; the policy in force stays the one from before.

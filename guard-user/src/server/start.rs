@@ -146,7 +146,7 @@ impl Server {
             id,
             server: std::process::id(),
             runtime,
-            audits: ready.compiled.policy.mode == MODE_AUDIT,
+            audits: ready.compiled.policy.mode & MODE_AUDIT != 0,
             warnings,
             notes: ready.notes,
             log,

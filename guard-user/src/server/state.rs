@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::compiler::Subject;
 use super::enforcer::Installed;
 use super::grants::Granted;
 use super::proof::Proof;
@@ -112,6 +113,21 @@ struct Versioned {
 }
 
 impl SessionState {
+    /// Whom and what its policy is compiled for.
+    #[must_use]
+    pub fn subject(&self) -> Subject {
+        Subject {
+            policies: self.policies.clone(),
+            user: self.user.clone(),
+            uid: self.uid,
+            home: self.home.clone(),
+            workspace: self.workspace.clone(),
+            repository: self.repository.clone(),
+            audit: self.audit,
+            mounts: self.mounts.clone(),
+        }
+    }
+
     /// The policy in force.
     #[must_use]
     pub fn in_force(&self) -> Option<Installed> {
@@ -158,6 +174,12 @@ pub fn load(directory: &Path) -> io::Result<Vec<Result<SessionState, String>>> {
         }
     }
     Ok(states)
+}
+
+/// The state of a session that lives, as far as it can be read.
+#[must_use]
+pub fn find(directory: &Path, name: &Name) -> Option<SessionState> {
+    read(&file_of(directory, name)).ok()
 }
 
 fn read(path: &Path) -> Result<SessionState, String> {

@@ -3,8 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::width::Width;
-
 /// How much a place stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Extent {
@@ -14,6 +12,18 @@ pub enum Extent {
     Inside,
     /// All that lies below the directory (`/**`).
     Below,
+}
+
+impl Extent {
+    /// Whether a path is so much of a place.
+    #[must_use]
+    pub fn holds(self, place: &Path, path: &Path) -> bool {
+        match self {
+            Self::Itself => path == place,
+            Self::Inside => path.parent() == Some(place),
+            Self::Below => path != place && path.starts_with(place),
+        }
+    }
 }
 
 /// A place that stands for the paths that were met there.
@@ -49,17 +59,17 @@ impl Places {
 
     /// The places that stand for all the paths, from the root on. A directory stands for what is
     /// right in it where that is more than one, and for all below it where that is in more than one
-    /// directory of it; wide directories stand for nothing.
+    /// directory of it; directories that are not narrow stand for nothing.
     #[must_use]
-    pub fn summed_up(&self, width: &Width) -> Vec<Place> {
-        self.sum_up(Path::new("/"), width)
+    pub fn summed_up(&self, is_narrow: &dyn Fn(&Path) -> bool) -> Vec<Place> {
+        self.sum_up(Path::new("/"), is_narrow)
     }
 
-    fn sum_up(&self, path: &Path, width: &Width) -> Vec<Place> {
+    fn sum_up(&self, path: &Path, is_narrow: &dyn Fn(&Path) -> bool) -> Vec<Place> {
         let mut places = self.itself(path);
-        let is_narrow = width.is_narrow(path);
+        let stands = is_narrow(path);
         let directories = self.below.values().filter(|it| !it.below.is_empty());
-        if is_narrow && directories.count() > 1 {
+        if stands && directories.count() > 1 {
             let (paths, count) = self.within();
             places.push(Place {
                 path: path.to_owned(),
@@ -70,7 +80,7 @@ impl Places {
             return places;
         }
         let met = || self.below.values().filter(|place| place.count > 0);
-        let is_summed = is_narrow && met().count() > 1;
+        let is_summed = stands && met().count() > 1;
         if is_summed {
             places.push(Place {
                 path: path.to_owned(),
@@ -81,7 +91,7 @@ impl Places {
         }
         for (name, place) in &self.below {
             let path = path.join(name);
-            let within = place.sum_up(&path, width);
+            let within = place.sum_up(&path, is_narrow);
             let is_said = |it: &Place| is_summed && it.path == path && it.extent == Extent::Itself;
             places.extend(within.into_iter().filter(|it| !is_said(it)));
         }
@@ -111,6 +121,7 @@ impl Places {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::trial::width::Width;
     use proptest::prelude::*;
 
     fn width() -> Width {
@@ -125,7 +136,7 @@ mod tests {
         for path in paths {
             places.add(Path::new(path), 1);
         }
-        let summed = places.summed_up(&width());
+        let summed = places.summed_up(&|path| width().is_narrow(path));
         let count: u64 = summed.iter().map(|place| place.count).sum();
         assert_eq!(count, paths.len() as u64);
         summed.iter().map(shown).collect()
@@ -192,13 +203,9 @@ mod tests {
             for path in &paths {
                 places.add(Path::new(path), 1);
             }
-            let summed = places.summed_up(&width());
+            let summed = places.summed_up(&|path| width().is_narrow(path));
             for path in paths.iter().map(Path::new) {
-                let is_in = |place: &&Place| match place.extent {
-                    Extent::Itself => place.path == path,
-                    Extent::Inside => path.parent() == Some(&place.path),
-                    Extent::Below => path.starts_with(&place.path) && path != place.path,
-                };
+                let is_in = |place: &&Place| place.extent.holds(&place.path, path);
                 prop_assert_eq!(summed.iter().filter(is_in).count(), 1, "{:?}", path);
             }
             for place in summed.iter().filter(|place| place.extent != Extent::Itself) {

@@ -2,18 +2,13 @@
 //! done and what decided.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::os::unix::ffi::OsStrExt as _;
-use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::places::{Extent, Places};
+use super::fold::{First, Targets, Where, targets, unnamed};
 use super::width::Width;
-use crate::events::event::{Body, Event, Judged, Lost, Process, Target};
+use crate::events::event::{Body, Event, Judged, Lost};
 use crate::events::names;
-use crate::events::shown;
-use crate::events::text::{bytes, escaped};
-use crate::events::time::Time;
 use guard_ebpf::operation::{Facility, Operation, Reason, Verdict};
 
 /// What would have been refused, and what was.
@@ -75,29 +70,6 @@ pub struct Finding {
     pub first: First,
 }
 
-/// Targets that belong together.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Where {
-    /// A path, `DIRECTORY/*`, `DIRECTORY/**`, an executable and whose process it is, a socket or a
-    /// part of the machine.
-    pub what: String,
-    /// How many different ones.
-    pub targets: u64,
-}
-
-/// One of the operations, for an example.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct First {
-    /// Its event.
-    pub id: String,
-    /// When.
-    pub time: Time,
-    /// By whom.
-    pub actor: Process,
-    /// To what.
-    pub target: Target,
-}
-
 /// What operations of one finding have in common: verdict, operation, facility, reason, rule,
 /// source and words.
 type Key = (
@@ -123,9 +95,7 @@ struct Open {
     instead: Option<String>,
     count: u64,
     signals: BTreeSet<String>,
-    files: Places,
-    /// What else there is, by what it is called: the different ones.
-    others: BTreeMap<String, BTreeSet<u64>>,
+    targets: Targets,
     unnamed: u64,
 }
 
@@ -155,30 +125,17 @@ impl Planner {
             judged.because.clone(),
         );
         let open = self.open.entry(key).or_insert_with(|| Open {
-            first: First {
-                id: event.id.clone(),
-                time: event.time,
-                actor: judged.actor.clone(),
-                target: judged.target.clone(),
-            },
+            first: First::of(event, judged, &judged.target),
             instead: judged.instead.clone(),
             count: 0,
             signals: BTreeSet::new(),
-            files: Places::default(),
-            others: BTreeMap::new(),
+            targets: Targets::default(),
             unnamed: 0,
         });
         open.count += judged.count;
         open.signals.extend(judged.signal.clone());
-        open.unnamed += judged.others.saturating_sub(judged.targets.len() as u64);
-        for target in std::iter::once(&judged.target).chain(&judged.targets) {
-            match place(target) {
-                Placed::File(path) => open.files.add(&path, 1),
-                Placed::Other(name, which) => {
-                    open.others.entry(name).or_default().insert(which);
-                }
-            }
-        }
+        open.unnamed += unnamed(judged);
+        targets(judged).for_each(|target| open.targets.add(target));
     }
 
     /// The plan.
@@ -208,24 +165,6 @@ impl Planner {
 
 fn finding(key: Key, open: Open, width: &Width) -> Finding {
     let (verdict, operation, facility, reason, rule, source, because) = key;
-    let files = open.files.summed_up(width).into_iter().map(|place| {
-        let mut what = escaped(place.path.as_os_str().as_bytes());
-        what.push_str(match place.extent {
-            Extent::Itself => "",
-            Extent::Inside => "/*",
-            Extent::Below => "/**",
-        });
-        Where {
-            what,
-            targets: place.paths,
-        }
-    });
-    let others = open.others.into_iter().map(|(what, which)| Where {
-        what,
-        targets: which.len() as u64,
-    });
-    let mut places: Vec<_> = files.chain(others).collect();
-    places.sort_by_key(|place| std::cmp::Reverse(place.targets));
     Finding {
         verdict,
         operation,
@@ -237,69 +176,15 @@ fn finding(key: Key, open: Open, width: &Width) -> Finding {
         instead: open.instead,
         count: open.count,
         signals: open.signals,
-        places,
+        places: open.targets.summed_up(width),
         unnamed: open.unnamed,
         first: open.first,
     }
 }
 
 /// Whether a policy refuses it, or would.
-fn is_refusal(judged: &Judged) -> bool {
+pub(super) fn is_refusal(judged: &Judged) -> bool {
     judged.verdict == Verdict::Deny || judged.would == Some(Verdict::Deny)
-}
-
-impl First {
-    /// The target, escaped.
-    #[must_use]
-    pub fn target(&self) -> String {
-        match place(&self.target) {
-            Placed::File(path) => escaped(path.as_os_str().as_bytes()),
-            Placed::Other(name, _) => name,
-        }
-    }
-}
-
-/// What a target belongs to.
-enum Placed {
-    File(PathBuf),
-    /// What it is called, and what tells it from others that are called alike.
-    Other(String, u64),
-}
-
-fn place(target: &Target) -> Placed {
-    match target {
-        Target::File(file) => {
-            let path = bytes("path", &file.path, &file.raw);
-            let path = Path::new(std::ffi::OsStr::from_bytes(&path));
-            if path.is_absolute() {
-                Placed::File(path.to_owned())
-            } else {
-                // Its beginning is not known, or it lies where it can't be seen.
-                Placed::Other(escaped(path.as_os_str().as_bytes()), 0)
-            }
-        }
-        Target::Process(process) => {
-            let program = match &process.exe {
-                Some(exe) => escaped(&bytes("exe", exe, &process.raw)),
-                None => escaped(&bytes("comm", &process.comm, &process.raw)),
-            };
-            let user = process.user.clone();
-            let user = user.unwrap_or_else(|| process.uid.to_string());
-            let name = format!("{program} of {}", escaped(user.as_bytes()));
-            Placed::Other(name, process.pid.into())
-        }
-        Target::Socket(socket) => Placed::Other(shown::socket(socket), 0),
-        Target::Machine(machine) => {
-            let through = shown::machine(machine);
-            let facility = machine.facility.name();
-            let name = if through.is_empty() {
-                facility.to_owned()
-            } else {
-                format!("{facility} ({through})")
-            };
-            Placed::Other(name, 0)
-        }
-    }
 }
 
 /// `serde` asks for a function that takes a reference.

@@ -1,6 +1,7 @@
 //! Plans: what events come to, and how that is shown.
 
 use super::*;
+use crate::events::event::Target;
 use crate::events::lines::Look;
 use crate::events::samples;
 

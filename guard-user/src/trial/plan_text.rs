@@ -1,21 +1,10 @@
 //! A plan for people: what would have been refused, a few lines each, in the width of their terminal.
 
-use std::fmt::Write as _;
-
-use anstyle::{AnsiColor, Style};
-
 use super::plan::{Finding, Plan};
+use super::text::{BAD, DIM, GOOD, PLAIN, cause, done, put_first, put_places};
 use crate::events::lines::{Lines, Look};
-use crate::events::text::{escaped, shortened_path};
-use guard_ebpf::operation::{Reason, Verdict};
-
-/// How many places of a finding are shown.
-const PLACES: usize = 6;
-
-const PLAIN: Style = Style::new();
-const DIM: Style = Style::new().dimmed();
-const REFUSED: Style = AnsiColor::Red.on_default().bold();
-const GOOD: Style = AnsiColor::Green.on_default();
+use crate::events::text::escaped;
+use guard_ebpf::operation::Verdict;
 
 impl Plan {
     /// The plan as lines.
@@ -47,7 +36,7 @@ impl Plan {
             } else {
                 format!("{} operations", self.would_refuse)
             };
-            lines.put(REFUSED, &format!("{operations} would have been refused"));
+            lines.put(BAD, &format!("{operations} would have been refused"));
             let done = if self.would_refuse == 1 { "It" } else { "They" };
             lines.put_wrapped(
                 PLAIN,
@@ -107,84 +96,23 @@ fn refused(count: u64) -> String {
 fn shown(finding: &Finding, look: Look) -> String {
     let mut lines = Lines::new(look);
     lines.put(PLAIN, &format!("{:>8}  ", finding.count));
+    let mut done = done(finding.operation, finding.facility, &finding.signals);
     let style = if finding.verdict == Verdict::Deny {
-        REFUSED
+        done.push_str(" (was refused)");
+        BAD
     } else {
         PLAIN
     };
-    let mut done = finding.operation.name().to_owned();
-    if let Some(facility) = finding.facility {
-        done.push(' ');
-        done.push_str(facility.name());
-    }
-    for (at, signal) in finding.signals.iter().enumerate() {
-        done.push_str(if at == 0 { " " } else { ", " });
-        done.push_str(&escaped(signal.as_bytes()));
-    }
-    if finding.verdict == Verdict::Deny {
-        done.push_str(" (was refused)");
-    }
     lines.put_wrapped(style, &done);
-    for place in finding.places.iter().take(PLACES) {
-        lines.next_line();
-        let many = if place.targets > 1 {
-            format!("  ({} of them)", place.targets)
-        } else {
-            String::new()
-        };
-        let room = lines.room().saturating_sub(many.len());
-        let what = if look.whole {
-            place.what.clone()
-        } else {
-            shortened_path(&place.what, room)
-        };
-        lines.put(PLAIN, &what);
-        lines.put(DIM, &many);
-    }
-    let more = finding.places.len().saturating_sub(PLACES);
-    let targets = finding.places.iter().skip(PLACES);
-    let targets = targets.map(|it| it.targets).sum::<u64>() + finding.unnamed;
-    if targets > 0 {
-        lines.next_line();
-        let elsewhere = match (more, finding.unnamed) {
-            (0, _) => "that events do not name",
-            (_, 0) => "elsewhere",
-            _ => "elsewhere, or that events do not name",
-        };
-        lines.put_wrapped(DIM, &format!("and {targets} more {elsewhere}"));
-    }
+    put_places(&mut lines, &finding.places, finding.unnamed);
     lines.next_line();
-    lines.put_wrapped(DIM, &cause(finding));
-    lines.next_line();
-    let first = &finding.first;
-    let by = format!(
-        "first {}: {}[{}] → ",
-        escaped(first.id.as_bytes()),
-        escaped(first.actor.comm.as_bytes()),
-        first.actor.pid
+    let cause = cause(
+        finding.rule.as_deref(),
+        finding.reason,
+        finding.source.as_deref(),
+        finding.because.as_deref(),
     );
-    lines.put(DIM, &by);
-    let target = first.target();
-    if look.whole {
-        lines.put(DIM, &target);
-    } else {
-        lines.put(DIM, &shortened_path(&target, lines.room()));
-    }
+    lines.put_wrapped(DIM, &cause);
+    put_first(&mut lines, &finding.first);
     lines.finish()
-}
-
-/// What decided, where it stands and why.
-fn cause(finding: &Finding) -> String {
-    let mut cause = match &finding.rule {
-        Some(name) if finding.reason == Reason::Default => escaped(name.as_bytes()),
-        Some(rule) => format!("rule {}", escaped(rule.as_bytes())),
-        None => finding.reason.name().to_owned(),
-    };
-    if let Some(source) = &finding.source {
-        let _ = write!(cause, " ({})", escaped(source.as_bytes()));
-    }
-    if let Some(because) = &finding.because {
-        let _ = write!(cause, ": {}", escaped(because.as_bytes()));
-    }
-    cause
 }

@@ -1,5 +1,7 @@
 //! Presets, includes, and what is told besides.
 
+use guard_ebpf::policy::{MODE_AUDIT, MODE_ENFORCE, MODE_RECORD};
+
 use super::*;
 use crate::session::limits::{Limit, Limits};
 
@@ -184,6 +186,22 @@ fn the_mode_of_an_included_policy_does_not_spread_and_that_is_said() {
     assert!(!loaded.ruleset.audit);
     assert_eq!(loaded.notes.len(), 1, "{:?}", loaded.notes);
     assert_eq!(loaded.delete(&file(ROOT, "/etc/passwd")), "deny");
+}
+
+#[test]
+fn what_is_recorded_counts_wherever_it_is_said_and_changes_no_verdict() {
+    let host = FakeHost::new()
+        .file("a.yaml", "version: 1\nmode: audit\ninclude: b.yaml\n")
+        .file("b.yaml", "version: 1\nrecord: everything\n")
+        .file("c.yaml", "version: 1\nrecord: refusals\n");
+    let mode = |name: &str| {
+        let loaded = Loader::new(&environment(), &host).load(&[Source::File(name.into())]);
+        let loaded = loaded.unwrap_or_else(|mistakes| panic!("{mistakes}"));
+        loaded.compiled.policy.mode
+    };
+    assert_eq!(mode("a.yaml"), MODE_AUDIT | MODE_RECORD);
+    assert_eq!(mode("b.yaml"), MODE_RECORD);
+    assert_eq!(mode("c.yaml"), MODE_ENFORCE);
 }
 
 #[test]

@@ -79,6 +79,7 @@ rules:
   - { allow: delete, on: [\"${workspace}/**\", data], by: tool, at-most: { count: 5, per: 1h } }
 ")
         .file("b.yaml", "version: 1
+record: everything
 limits: { memory: 1G, processes: unlimited, weight: 7 }
 groups: { other: [{ unit: 'postgres*.service' }, { cgroup: '/x/**/y' }] }
 paths: { data: ['**/*.[a-c!]', '/a/\\{$$${user}/**/z', \"**/**\"] }
@@ -92,6 +93,7 @@ rules:
 # a test
 version: 1
 mode: audit
+record: everything
 limits: { memory: 2147483648, swap: 0, processes: unlimited, cpu: 150%, weight: 7 }
 
 groups:
@@ -120,7 +122,7 @@ rules:
       - \"/a/\\\\{\\\\$alice/**/z\"
       - \"**/*\"
     at-most: { count: 5, per: 1h }
-  # b.yaml:6
+  # b.yaml:7
   - name: mine-2
     deny: [connect, machine]
     facilities: [time]

@@ -293,6 +293,7 @@ fn what_the_schema_refuses_the_reader_refuses() {
         "rules: []\n",
         "version: 2\n",
         "version: 1\nmode: enforced\n",
+        "version: 1\nrecord: all\n",
         "version: 1\ninclude: defualt\n",
         "version: 1\nlimits: { memory: much }\n",
         "version: 1\nlimits: { cpu: 2 }\n",
