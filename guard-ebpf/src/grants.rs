@@ -64,10 +64,12 @@ pub fn socket(act: Act, peer: &Peer) -> Target {
     }
 }
 
-/// What becomes of an outcome when the session has a grant for just this.
+/// What becomes of an outcome when the session has a grant for just this. What makes no record uses
+/// none up: each use is told.
 #[inline(always)]
 pub fn lift(act: Act, outcome: Outcome, target: impl FnOnce() -> Target) -> Outcome {
-    if !outcome.can_be_lifted()
+    if act.quiet
+        || !outcome.can_be_lifted()
         || GRANTED
             .get(place(act.session))
             .is_none_or(|&count| count == 0)
@@ -109,8 +111,8 @@ extern "C" fn lift_by(session: u32, what: u64, first: u64, second: u64, third: u
     let Some(grant) = GRANTS.get_ptr_mut(key) else {
         return outcome.bits();
     };
-    // SAFETY: an element of the map. It is only removed, or begun anew, as a whole; of one that was
-    // removed meanwhile the memory stays the map's.
+    // SAFETY: an element of the map. The user side waits for this program to end before another grant
+    // can have the memory of one that it has removed.
     let grant = unsafe { &mut *grant };
     if report::now() >= grant.expires || add(&mut grant.used, 1) >= grant.times {
         return outcome.bits();

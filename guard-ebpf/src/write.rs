@@ -100,15 +100,25 @@ fn judge_writing(session: u32, inode: Inode, dentry: Dentry) -> i32 {
     verdict
 }
 
+/// What is known of a file, with what its mark says of the session where it was found to be let write
+/// it under its policy.
+#[inline(always)]
+fn known(session: u32, inode: Inode) -> Option<(&'static Mark, u64)> {
+    let (policy, _) = judge::policy_of(session)?;
+    Some((INODES.get(inode)?, writable(session, policy.id)))
+}
+
 /// Whether a session was found to be let write a file under its policy.
 #[inline(always)]
 pub fn was_let_write(session: u32, inode: Inode) -> bool {
-    let Some((policy, _)) = judge::policy_of(session) else {
-        return false;
-    };
-    INODES
-        .get(inode)
-        .is_some_and(|mark| mark.writable == writable(session, policy.id))
+    known(session, inode).is_some_and(|(mark, writable)| mark.writable == writable)
+}
+
+/// The same, or was started with it.
+#[inline(always)]
+fn may_write(session: u32, inode: Inode) -> bool {
+    known(session, inode)
+        .is_some_and(|(mark, writable)| mark.writable == writable || mark.given == session)
 }
 
 /// Judges what is about to be written through a descriptor.
@@ -121,7 +131,7 @@ fn judge_descriptor(session: u32, file: File) -> i32 {
         return judge::EPERM;
     };
     match inode.kind() {
-        S_IFREG if file::is_given(inode, session) || was_let_write(session, inode) => 0,
+        S_IFREG if may_write(session, inode) => 0,
         S_IFREG => judge_writing(session, inode, dentry),
         S_IFBLK => file::device_node(session, inode, dentry),
         // Pipes, sockets, terminals and other devices: whoever gave the descriptor away meant

@@ -31,6 +31,10 @@ fn allow(words: &[&str]) -> anyhow::Result<Ran> {
     guard(&[&["allow", "granted"], words].concat())
 }
 
+fn explain(words: &[&str]) -> anyhow::Result<Ran> {
+    guard(&[&["explain", "--session", "granted"], words].concat())
+}
+
 fn grants() -> anyhow::Result<Vec<Value>> {
     let session = guard::session("granted")?;
     Ok(session["grants"].as_array().cloned().unwrap_or_default())
@@ -60,19 +64,12 @@ fn one_thing(_: &mut Context) -> anyhow::Result<()> {
     let victim = Victim::spawn(Kind::Plain, AGENT)?;
     let bystander = Victim::spawn(Kind::Plain, AGENT)?;
     let pid = victim.pid.to_string();
+    let winch = ["signal", &pid, "--signal", "WINCH"];
     let mut cases = Cases::default();
     cases.run("a signal, twice", || {
         agent.refused("kill", &[&victim.pid, &SIGWINCH])?;
-        allow(&["signal", &pid, "--signal", "WINCH", "--times", "2"])?.ensure_status(0)?;
-        let explained = guard(&[
-            "explain",
-            "--session",
-            "granted",
-            "signal",
-            &pid,
-            "--signal",
-            "WINCH",
-        ])?;
+        allow(&[&winch[..], &["--times", "2"]].concat())?.ensure_status(0)?;
+        let explained = explain(&winch)?;
         ensure!(
             explained.ensure_status(0)?.out.contains("guard allow"),
             "{explained:?}"
@@ -82,15 +79,7 @@ fn one_thing(_: &mut Context) -> anyhow::Result<()> {
         }
         // Used up.
         agent.refused("kill", &[&victim.pid, &SIGWINCH])?;
-        let explained = guard(&[
-            "explain",
-            "--session",
-            "granted",
-            "signal",
-            &pid,
-            "--signal",
-            "WINCH",
-        ])?;
+        let explained = explain(&winch)?;
         explained.ensure_status(1)?;
         let grants = grants()?;
         ensure!(grants.len() == 1 && grants[0]["used"] == 2, "{grants:?}");
@@ -104,7 +93,7 @@ fn one_thing(_: &mut Context) -> anyhow::Result<()> {
         Ok(())
     });
     cases.run("nothing beside it", || {
-        allow(&["signal", &pid, "--signal", "WINCH"])?.ensure_status(0)?;
+        allow(&winch)?.ensure_status(0)?;
         // Another signal, another operation, another process, another session.
         agent.refused("kill", &[&victim.pid, &SIGTERM])?;
         agent.refused("attach", &[&victim.pid])?;
@@ -114,6 +103,25 @@ fn one_thing(_: &mut Context) -> anyhow::Result<()> {
         guard(&["revoke", "granted", "--all"])?.ensure_status(0)?;
         agent.refused("kill", &[&victim.pid, &SIGWINCH])?;
         ensure!(grants()?.is_empty(), "{:?}", grants());
+        Ok(())
+    });
+    cases.run("what makes no event uses nothing up", || {
+        let read = |file: &str| format!("cat /proc/{pid}/{file} > /dev/null");
+        ensure!(
+            agent.shell(&read("environ"), None)? != 0,
+            "it was read without a grant"
+        );
+        allow(&["inspect", &pid, "--once"])?.ensure_status(0)?;
+        // As `ps` does it: what may not be seen is shown as zeroes, and nobody is told.
+        ensure!(agent.shell(&read("stat"), None)? == 0, "ps");
+        let grants = grants()?;
+        ensure!(grants.len() == 1 && grants[0]["used"] == 0, "{grants:?}");
+        ensure!(agent.shell(&read("environ"), None)? == 0, "it was refused");
+        ensure!(
+            agent.shell(&read("environ"), None)? != 0,
+            "it was read twice"
+        );
+        guard(&["revoke", "granted", "--all"])?.ensure_status(0)?;
         Ok(())
     });
     cases.run("a file, by the rule that refuses it", || {

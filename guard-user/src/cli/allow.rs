@@ -8,8 +8,7 @@ use super::explain::Words;
 use super::output::{json, print};
 use crate::events::text::escaped;
 use crate::policy::at_most;
-use crate::server::client::{self, unexpected};
-use crate::server::paths::Paths;
+use crate::server::client::unexpected;
 use crate::server::protocol::{Allow, GrantStatus, Request, Response};
 use crate::session::name::Name;
 
@@ -71,7 +70,7 @@ pub fn run(raw: &Arguments) -> Result<Exit, Failure> {
         times: if raw.once { Some(1) } else { raw.times },
         seconds: raw.time,
     }));
-    let grant = match ask(&session, &request)? {
+    let grant = match super::ask_about(&session, &request)? {
         Response::Granted(grant) => grant,
         other => return Err(unexpected(&other)),
     };
@@ -96,7 +95,7 @@ pub fn revoke(raw: &Revoke) -> Result<Exit, Failure> {
         session: session.clone(),
         number: raw.number,
     };
-    let grants = match ask(&session, &request)? {
+    let grants = match super::ask_about(&session, &request)? {
         Response::Revoked { grants } => grants,
         other => return Err(unexpected(&other)),
     };
@@ -118,13 +117,6 @@ pub fn revoke(raw: &Revoke) -> Result<Exit, Failure> {
 
 fn name(word: &str) -> Result<Name, Failure> {
     Name::new(word).map_err(|error| Failure::usage(error.to_string()))
-}
-
-fn ask(session: &Name, request: &Request) -> Result<Response, Failure> {
-    let paths = Paths::system();
-    let nobody = || Failure::usage(format!("There is no session \"{session}\", nor any other."));
-    client::find(&paths)?.ok_or_else(nobody)?;
-    client::ask(&paths, request)
 }
 
 /// A grant for people: what, under which rule, how often and how long.

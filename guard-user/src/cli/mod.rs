@@ -33,6 +33,11 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use exit::{Exit, Failure};
 
+use crate::server::client;
+use crate::server::paths::Paths;
+use crate::server::protocol::{Request, Response};
+use crate::session::name::Name;
+
 /// The raw command line.
 #[derive(Debug, Parser)]
 #[command(
@@ -146,6 +151,14 @@ fn require_root() -> Result<(), Failure> {
         "Only root can do this. Type: sudo {}",
         typed(std::env::args_os())
     )))
+}
+
+/// Asks the server about a session. No server is started where there is none: then there is no session.
+fn ask_about(session: &Name, request: &Request) -> Result<Response, Failure> {
+    let paths = Paths::system();
+    let nobody = || Failure::usage(format!("There is no session \"{session}\", nor any other."));
+    client::find(&paths)?.ok_or_else(nobody)?;
+    client::ask(&paths, request)
 }
 
 /// A command line as it can be typed again.

@@ -2,8 +2,7 @@
 
 use super::exit::{Exit, Failure};
 use super::output::print;
-use crate::server::client::{self, unexpected};
-use crate::server::paths::Paths;
+use crate::server::client::unexpected;
 use crate::server::protocol::{Request, Response};
 use crate::session::name::Name;
 
@@ -22,13 +21,10 @@ pub struct Arguments {
 pub fn run(raw: &Arguments) -> Result<Exit, Failure> {
     let session = Name::new(&raw.session).map_err(|error| Failure::usage(error.to_string()))?;
     super::require_root()?;
-    let paths = Paths::system();
     let request = Request::Resume {
         session: session.clone(),
     };
-    let nobody = || Failure::usage(format!("There is no session \"{session}\", nor any other."));
-    client::find(&paths)?.ok_or_else(nobody)?;
-    match client::ask(&paths, &request)? {
+    match super::ask_about(&session, &request)? {
         Response::Resumed { rules } if rules.is_empty() => {
             print(&format!(
                 "Session {session} has exceeded no limit, and goes on as it did.\n"

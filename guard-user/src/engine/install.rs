@@ -273,7 +273,7 @@ fn first_gap(mut taken: Vec<(u32, u32)>, wanted: u32) -> Option<u32> {
 
 /// Waits until every program that runs now has ended: they run inside RCU's read side, and
 /// this command is a grace period (`membarrier(2)`, 4.3).
-fn grace_period() {
+pub(super) fn grace_period() {
     const MEMBARRIER_CMD_GLOBAL: libc::c_int = 1;
     // SAFETY: no pointers.
     let result = unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) };

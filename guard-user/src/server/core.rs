@@ -141,6 +141,13 @@ impl Refused {
         }
     }
 
+    /// There is no session of this name.
+    pub(super) fn no_session(name: &Name) -> Self {
+        Self::usage(format!(
+            "There is no session \"{name}\". `guard status` lists those that there are."
+        ))
+    }
+
     pub(super) fn guard(message: impl Into<String>) -> Self {
         Self {
             kind: Refusal::Guard,

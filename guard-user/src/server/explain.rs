@@ -9,16 +9,14 @@ use super::core::{Inner, Refused, Server};
 use super::protocol::Response;
 use crate::cli::output::sentence;
 use crate::explain::{self, Answer, Knowledge, Question, Whose};
+use crate::policy::compiled::{Compiled, RuleInfo};
 use crate::session::name::Name;
 
 impl Server {
     /// Answers a question about a session.
     pub(super) fn explain(&self, name: &Name, question: &Question) -> Response {
         let Some(id) = self.find(name) else {
-            return Refused::usage(format!(
-                "There is no session \"{name}\". `guard status` lists those that there are."
-            ))
-            .into();
+            return Refused::no_session(name).into();
         };
         match self.answer(id, question) {
             Ok(answer) => Response::Explained(Box::new(answer)),
@@ -29,12 +27,19 @@ impl Server {
 
     fn answer(&self, id: u32, question: &Question) -> Result<Answer> {
         let inner = self.inner.borrow();
-        let engine = inner.engine.as_ref().context("no engine is loaded")?;
-        let session = inner.sessions.get(&id).context("the session has ended")?;
+        let (policy, rules) = inner.in_force(id)?;
+        explain::answer(question, &policy, rules, id, &*inner)
+    }
+}
+
+impl Inner {
+    /// The policy of a session as the engine has it, and what its rules are called.
+    pub(super) fn in_force(&self, id: u32) -> Result<(Compiled, &[RuleInfo])> {
+        let engine = self.engine.as_ref().context("no engine is loaded")?;
+        let session = self.sessions.get(&id).context("the session has ended")?;
         let in_force = session.state.known.last();
         let in_force = in_force.context("the session's policy is not known")?;
-        let policy = engine.policy_of(id)?;
-        explain::answer(question, &policy, &in_force.rules, id, &*inner)
+        Ok((engine.policy_of(id)?, &in_force.rules))
     }
 }
 

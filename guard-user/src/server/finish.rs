@@ -191,10 +191,7 @@ impl Server {
     /// Ends all processes of a session, by force where they don't go by themselves.
     pub(super) async fn stop(self: &Rc<Self>, name: &Name, grace: Duration) -> Response {
         let Some(id) = self.find(name) else {
-            return Refused::usage(format!(
-                "There is no session \"{name}\". `guard status` lists those that there are."
-            ))
-            .into();
+            return Refused::no_session(name).into();
         };
         let processes = self.living(id).len() as u64;
         self.kill(id, grace).await;

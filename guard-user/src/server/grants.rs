@@ -103,7 +103,7 @@ impl Server {
     pub(super) fn allow(&self, request: &Allow, pid: u32) -> Response {
         let name = &request.session;
         let Some(id) = self.find(name) else {
-            return no_session(name).into();
+            return Refused::no_session(name).into();
         };
         match self.try_allow(id, request, pid) {
             Ok(grant) => Response::Granted(Box::new(grant)),
@@ -152,12 +152,8 @@ impl Server {
 
     fn refusal(&self, id: u32, request: &Allow) -> Result<(Answer, Result<GrantKey>)> {
         let inner = self.inner.borrow();
-        let engine = inner.engine.as_ref().context("no engine is loaded")?;
-        let session = inner.sessions.get(&id).context("the session has ended")?;
-        let in_force = session.state.known.last();
-        let in_force = in_force.context("the session's policy is not known")?;
-        let policy = engine.policy_of(id)?;
-        explain::refusal(&request.question, &policy, &in_force.rules, id, &*inner)
+        let (policy, rules) = inner.in_force(id)?;
+        explain::refusal(&request.question, &policy, rules, id, &*inner)
     }
 
     /// Writes a grant into the session's state. Returns its number.
@@ -170,7 +166,7 @@ impl Server {
     ) -> Result<u32, Refused> {
         let mut inner = self.inner.borrow_mut();
         let session = inner.sessions.get_mut(&id);
-        let session = session.ok_or_else(|| no_session(&request.session))?;
+        let session = session.ok_or_else(|| Refused::no_session(&request.session))?;
         let state = &mut session.state;
         state.granted += 1;
         let number = state.granted;
@@ -221,7 +217,7 @@ impl Server {
     /// Takes grants of a session's back: one, or all. `pid` is who asks.
     pub(super) fn revoke(&self, name: &Name, number: Option<u32>, pid: u32) -> Response {
         let Some(id) = self.find(name) else {
-            return no_session(name).into();
+            return Refused::no_session(name).into();
         };
         let mut grants = self.inner.borrow().grants(id);
         if let Some(number) = number {
@@ -270,12 +266,6 @@ impl Server {
         drop(inner);
         self.save(id);
     }
-}
-
-fn no_session(name: &Name) -> Refused {
-    Refused::usage(format!(
-        "There is no session \"{name}\". `guard status` lists those that there are."
-    ))
 }
 
 /// Fails unless what is asked for is refused, by the rule that is named.

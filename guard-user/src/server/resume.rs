@@ -36,10 +36,7 @@ impl Server {
     /// Has a session begin anew with the limits of its rules. `pid` is who asks.
     pub(super) fn lift_limits(&self, name: &Name, pid: u32) -> Response {
         let Some(id) = self.find(name) else {
-            return Refused::usage(format!(
-                "There is no session \"{name}\". `guard status` lists those that there are."
-            ))
-            .into();
+            return Refused::no_session(name).into();
         };
         let rules = self.inner.borrow().exceeded(id);
         if rules.is_empty() {
