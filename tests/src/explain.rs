@@ -21,6 +21,7 @@ use crate::support::victim::{Kind, Victim};
 pub const TESTS: &[Test] = &[
     enforcing("explain::what_it_says_is_what_happens", what_it_says),
     enforcing("explain::whose_a_file_is", whose_a_file_is),
+    enforcing("explain::what_may_be_done_to_processes", processes),
 ];
 
 /// Policies, and operations under each. `GUARD_PAIRS=10000 cargo xtask test --vm explain::what` has more
@@ -337,6 +338,105 @@ fn whose_a_file_is(_: &mut Context) -> anyhow::Result<()> {
         );
         let server = guard(&["explain", "--session", "whose", "signal", "1"])?;
         server.ensure_status(1)?;
+        Ok(())
+    });
+    cases.finish()
+}
+
+/// `guard ps`: whose each process is, and that what it says may be done to it may be done.
+fn processes(_: &mut Context) -> anyhow::Result<()> {
+    let server = Server::start()?;
+    let mut cases = Cases::default();
+    let policy = guard::policy(
+        "reach",
+        "version: 1\ngroups:\n  theirs: [{ user: agent }]\nrules:\n  - name: theirs\n    \
+         allow: [signal]\n    signals: [WINCH]\n    to: theirs\n",
+    )?;
+    let mut agent = Agent::with("reach", 0, &["--policy", &policy])?;
+    let other = Agent::guarded("other", 0)?;
+    let roots = Victim::spawn(Kind::Plain, 0)?;
+    let theirs = Victim::spawn(Kind::Plain, AGENT)?;
+    let ran = guard(&["ps", "--session", "reach", "--json"])?;
+    ran.ensure_status(0)?;
+    let all: Vec<Value> = serde_json::from_str(&ran.out)?;
+    let none = Value::Array(Vec::new());
+    let everything = serde_json::json!(["trace", "inspect", "limit"]);
+    for (what, pid, owner, signals, operations) in [
+        (
+            "its own",
+            agent.pid,
+            "own".into(),
+            "all".into(),
+            &everything,
+        ),
+        (
+            "another session's",
+            other.pid,
+            serde_json::json!({ "session": "other" }),
+            serde_json::json!({ "some": [] }),
+            &none,
+        ),
+        (
+            "the server",
+            server.pid(),
+            "guard".into(),
+            serde_json::json!({ "some": [] }),
+            &none,
+        ),
+        (
+            "of no rule's",
+            roots.pid,
+            "nobody".into(),
+            serde_json::json!({ "some": [] }),
+            &none,
+        ),
+        (
+            "a rule's",
+            theirs.pid,
+            "nobody".into(),
+            serde_json::json!({ "some": ["WINCH"] }),
+            &none,
+        ),
+    ] {
+        cases.run(what, || {
+            let process = all.iter().find(|process| process["pid"] == pid);
+            let process = process.context("it is not listed")?;
+            ensure!(
+                process["owner"] == owner
+                    && process["signals"] == signals
+                    && process["operations"] == *operations,
+                "{process}"
+            );
+            Ok(())
+        });
+    }
+    cases.run("what it says is what happens", || {
+        agent.succeed("kill", &[&theirs.pid, &libc::SIGWINCH])?;
+        agent.refused("kill", &[&theirs.pid, &libc::SIGTERM])?;
+        agent.refused("kill", &[&roots.pid, &libc::SIGWINCH])?;
+        Ok(())
+    });
+    cases.run("what was granted", || {
+        let pid = roots.pid.to_string();
+        guard(&["allow", "reach", "signal", &pid, "--signal", "WINCH"])?.ensure_status(0)?;
+        let ran = guard(&["ps", "--session", "reach", "--exposed"])?;
+        ran.ensure_status(0)?;
+        let of = |pid: i32| {
+            let pid = format!("{pid} ");
+            ran.out.lines().find(|line| line.starts_with(&pid))
+        };
+        let shown = of(roots.pid).context("it is not listed")?;
+        ensure!(shown.contains("signal (WINCH)"), "{shown}");
+        ensure!(
+            of(agent.pid).is_none() && of(other.pid).is_none(),
+            "{}",
+            ran.out
+        );
+        Ok(())
+    });
+    cases.run("nobody in a session is told", || {
+        let status = agent.succeed("run", &[&guard::GUARD, &"ps", &"--session", &"reach"])?;
+        ensure!(status != 0, "it worked");
         Ok(())
     });
     cases.finish()

@@ -4,22 +4,20 @@ use serde_json::{Value, json};
 
 use super::exit::{Exit, Failure};
 use super::output::{self, print, say_line};
-use super::run::choose_workspace;
+use super::whom::Whom;
 use crate::events::text::escaped;
 use crate::explain;
 use crate::policy::diagnostics::Diagnostic;
 use crate::policy::load::Loaded;
-use crate::policy::repository;
 use crate::policy::unmatched::unmatched;
 use crate::policy::unreached::unreached;
 use crate::server::compiler::{Mistake, Subject};
 use crate::server::policies::Policies;
-use crate::session::identity::{Host, Identity};
-use crate::system::mounts;
 
 /// Check policy files
 ///
-/// Each file is checked by itself, as a session in the working directory would use it.
+/// Each file is checked by itself, as a session in the working directory would use it, which whoever
+/// calls would start; or as --user and --workspace say.
 #[derive(Debug, clap::Args)]
 #[command(after_help = super::presets())]
 pub struct Arguments {
@@ -29,6 +27,8 @@ pub struct Arguments {
     /// Write JSON, for programs
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    whom: Whom,
     /// The policy files, or names of presets
     #[arg(required = true, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     files: Vec<String>,
@@ -36,7 +36,7 @@ pub struct Arguments {
 
 /// Checks all files, and says what is wrong with each.
 pub fn run(raw: &Arguments) -> Result<Exit, Failure> {
-    let subject = subject()?;
+    let subject = raw.whom.subject()?;
     let mut has_mistakes = false;
     let mut reports = Vec::new();
     for file in &raw.files {
@@ -162,29 +162,6 @@ pub(super) fn load(subject: &Subject) -> Option<Loaded> {
     }
 }
 
-/// The session that whoever asks would start.
-pub(super) fn subject() -> Result<Subject, Failure> {
-    let uid = nix::unistd::getuid().as_raw().to_string();
-    let sudo_uid = std::env::var_os("SUDO_UID").unwrap_or_else(|| uid.into());
-    let identity = Identity::choose(None, Some(&sudo_uid), &Host)?;
-    let mounts = mounts::table()
-        .map_err(|error| Failure::guard(format!("The mount table can't be read: {error}.")))?;
-    let workspace = choose_workspace(None, &identity)?;
-    let repository = workspace
-        .as_deref()
-        .and_then(|workspace| repository::of(workspace, &identity.home));
-    Ok(Subject {
-        policies: Vec::new(),
-        user: identity.name,
-        uid: identity.uid,
-        home: identity.home,
-        workspace,
-        repository,
-        audit: false,
-        mounts,
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -196,7 +173,7 @@ mod tests {
         std::fs::write(&good, "version: 1\ninclude: [default]\n").unwrap();
         let bad = directory.path().join("bad.yaml");
         std::fs::write(&bad, "version: 1\nrulez: []\n").unwrap();
-        let subject = subject().unwrap();
+        let subject = Whom::default().subject().unwrap();
         let (loaded, _) = check(&subject, good.to_str().unwrap(), false).unwrap();
         assert!(!loaded.compiled.rules.is_empty());
         let mistake = check(&subject, bad.to_str().unwrap(), false).unwrap_err();
@@ -215,7 +192,7 @@ mod tests {
     /// Presets' tests say the same on this machine, whoever asks, as on the one that is made up.
     #[test]
     fn the_tests_of_presets_come_out_here() {
-        let subject = subject().unwrap();
+        let subject = Whom::default().subject().unwrap();
         for preset in crate::policy::presets::PRESETS {
             let (_, tests) = check(&subject, preset.name, true).unwrap_or_else(|mistake| {
                 panic!("{}", mistake.message);
@@ -231,7 +208,7 @@ mod tests {
         let text = "version: 1\ntests:\n  - { operation: delete, path: /a, expect: allow }\n";
         std::fs::write(&file, text).unwrap();
         let file = file.to_str().unwrap();
-        let subject = subject().unwrap();
+        let subject = Whom::default().subject().unwrap();
         assert!(check(&subject, file, false).is_ok());
         let mistake = check(&subject, file, true).unwrap_err();
         assert!(mistake.message.contains("p.yaml:3:"), "{}", mistake.message);
@@ -239,6 +216,7 @@ mod tests {
             tests: true,
             json: false,
             files: vec![file.to_owned()],
+            whom: Whom::default(),
         };
         assert_eq!(run(&raw).unwrap(), Exit::Usage);
     }
@@ -248,7 +226,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("p.yaml");
         std::fs::write(&path, "version: 1\nrulez: []\nmode: quiet\n").unwrap();
-        let subject = subject().unwrap();
+        let subject = Whom::default().subject().unwrap();
         let file = path.to_str().unwrap();
         let bad = report(file, &check(&subject, file, false));
         assert_eq!(bad["rules"], Value::Null);

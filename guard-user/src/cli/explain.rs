@@ -8,11 +8,12 @@ use anyhow::Result;
 use guard_ebpf::grant::GrantKey;
 use guard_ebpf::operation::{Facility, Operation, Verdict};
 
-use super::check::subject;
 use super::exit::{Exit, Failure};
 use super::output::{json, print, sentence};
+use super::whom::Whom;
 use crate::events::names::Named;
 use crate::explain::{self, Answer, Knowledge, Question, Target, Whose};
+use crate::policy::compiled::Compiled;
 use crate::server::client::{self, unexpected};
 use crate::server::compiler::{Compiler, Subject};
 use crate::server::paths::Paths;
@@ -37,6 +38,8 @@ pub struct Arguments {
     /// times
     #[arg(long, value_name = "FILE", conflicts_with = "session")]
     policy: Vec<String>,
+    #[command(flatten)]
+    whom: Whom,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -62,11 +65,12 @@ pub struct Words {
 /// Asks and shows. The status is 1 when it would be refused.
 pub fn run(raw: &Arguments) -> Result<Exit, Failure> {
     let question = raw.words.question()?;
+    raw.whom.only_with(&raw.policy)?;
     let answer = if raw.policy.is_empty() {
         super::require_root()?;
         in_session(raw.session.as_deref(), &question)?
     } else {
-        under_policy(&raw.policy, &question)?
+        under_policy(&raw.policy, &raw.whom, &question)?
     };
     let text = if raw.json {
         json(&answer)
@@ -171,19 +175,23 @@ fn target(operation: Operation, word: &str) -> Result<Target, Failure> {
 /// The answer for a session that lives.
 fn in_session(name: Option<&str>, question: &Question) -> Result<Answer, Failure> {
     let paths = Paths::system();
-    let nobody = "There is no session. Name a policy: --policy default.";
-    client::find(&paths)?.ok_or_else(|| Failure::usage(nobody))?;
-    let session = match name {
-        Some(name) => Name::new(name).map_err(|error| Failure::usage(error.to_string()))?,
-        None => only_one(&paths, nobody)?,
-    };
     let request = Request::Explain {
-        session,
+        session: session(&paths, name)?,
         question: question.clone(),
     };
     match client::ask(&paths, &request)? {
         Response::Explained(answer) => Ok(*answer),
         other => Err(unexpected(&other)),
+    }
+}
+
+/// The session of that name, or the only one that there is.
+pub(super) fn session(paths: &Paths, name: Option<&str>) -> Result<Name, Failure> {
+    let nobody = "There is no session. Name a policy: --policy default.";
+    client::find(paths)?.ok_or_else(|| Failure::usage(nobody))?;
+    match name {
+        Some(name) => Name::new(name).map_err(|error| Failure::usage(error.to_string())),
+        None => only_one(paths, nobody),
     }
 }
 
@@ -205,31 +213,30 @@ fn only_one(paths: &Paths, nobody: &str) -> Result<Name, Failure> {
     }
 }
 
-/// The answer for a session that whoever asks would start.
-fn under_policy(policies: &[String], question: &Question) -> Result<Answer, Failure> {
+/// Policies, for a session that could be started.
+pub(super) fn compile(policies: &[String], whom: &Whom) -> Result<Compiled, Failure> {
     let subject = Subject {
         policies: policies.to_vec(),
-        ..subject()?
+        ..whom.subject()?
     };
-    let ready = Policies::of_this_process()
-        .compile(&subject)
-        .map_err(|mistake| Failure::usage(mistake.message))?;
-    let answer = explain::answer(
-        question,
-        &ready.compiled,
-        &ready.compiled.rules,
-        0,
-        &Nothing,
-    );
+    let ready = Policies::of_this_process().compile(&subject);
+    let ready = ready.map_err(|mistake| Failure::usage(mistake.message))?;
+    Ok(ready.compiled)
+}
+
+/// The answer for a session that could be started.
+fn under_policy(policies: &[String], whom: &Whom, question: &Question) -> Result<Answer, Failure> {
+    let compiled = compile(policies, whom)?;
+    let answer = explain::answer(question, &compiled, &compiled.rules, 0, &Nothing);
     answer.map_err(|error| Failure::usage(sentence(&format!("{error:#}"))))
 }
 
 /// Nothing is any session's own.
-struct Nothing;
+pub(super) struct Nothing;
 
 impl Knowledge for Nothing {
-    fn session_of(&self, _: u32) -> Result<Option<u32>> {
-        Ok(None)
+    fn sessions_of(&self, pids: &[u32]) -> Result<Vec<Option<u32>>> {
+        Ok(vec![None; pids.len()])
     }
 
     fn whose(&self, _: BorrowedFd<'_>) -> Result<Whose> {
@@ -244,8 +251,8 @@ impl Knowledge for Nothing {
         false
     }
 
-    fn is_granted(&self, _: &GrantKey) -> bool {
-        false
+    fn granted(&self, _: u32) -> Vec<GrantKey> {
+        Vec::new()
     }
 
     fn name(&self, session: u32) -> String {
@@ -264,7 +271,8 @@ mod tests {
             signal: "TERM".to_owned(),
             by: None,
         };
-        under_policy(&["default".to_owned()], &words.question().unwrap()).unwrap()
+        let question = words.question().unwrap();
+        under_policy(&["default".to_owned()], &Whom::default(), &question).unwrap()
     }
 
     #[test]
@@ -279,6 +287,9 @@ mod tests {
         );
         assert!(answer.target.ends_with("which is not there"));
         assert_eq!(ask("create", "/var/tmp/x").verdict, Verdict::Allow);
+        let answer = ask("delete", "/etc/cron.d/not/there/yet");
+        assert_eq!(answer.rule.as_deref(), Some("system-startup"));
+        assert!(answer.target.ends_with("not/there/yet, which is not there"));
         assert_eq!(ask("signal", "1").verdict, Verdict::Deny);
         assert_eq!(ask("connect", "127.0.0.1:22").verdict, Verdict::Deny);
         assert_eq!(ask("connect", "192.0.2.1:22").verdict, Verdict::Allow);

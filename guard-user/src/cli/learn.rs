@@ -1,9 +1,9 @@
 //! `guard learn`: from what a session was refused, the rules that let it through.
 
-use super::check::subject;
 use super::exit::{Exit, Failure};
 use super::output::{print, say};
 use super::past;
+use super::whom::Whom;
 use crate::events::time::Time;
 use crate::explain::facts::is_local;
 use crate::server::policies::Policies;
@@ -61,7 +61,7 @@ impl Config {
         learner.miss(history.unreadable());
         let mounts = Mounts::read()
             .map_err(|error| Failure::guard(format!("The mount table can't be read: {error}.")))?;
-        let subject = subject()?;
+        let subject = Whom::default().subject()?;
         let width = Width {
             home: subject.home.clone(),
             homes: users::homes(),

@@ -15,6 +15,7 @@ pub mod output;
 mod past;
 mod plan;
 mod policy;
+mod ps;
 mod report;
 mod resume;
 mod run;
@@ -25,6 +26,7 @@ mod stream;
 mod tail;
 mod threats;
 mod r#try;
+mod whom;
 mod why;
 
 use std::ffi::OsString;
@@ -74,6 +76,7 @@ enum Verb {
     Allow(allow::Arguments),
     Revoke(allow::Revoke),
     Explain(explain::Arguments),
+    Ps(ps::Arguments),
     Check(check::Arguments),
     Policy(policy::Arguments),
     Hook(hook::Arguments),
@@ -114,6 +117,7 @@ pub fn main(words: impl IntoIterator<Item = OsString>) -> Exit {
         Verb::Allow(raw) => allow::run(&raw),
         Verb::Revoke(raw) => allow::revoke(&raw),
         Verb::Explain(raw) => explain::run(&raw),
+        Verb::Ps(raw) => ps::run(&raw),
         Verb::Check(raw) => check::run(&raw),
         Verb::Policy(raw) => policy::run(&raw),
         Verb::Doctor(raw) => doctor::run(&raw),

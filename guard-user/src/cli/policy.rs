@@ -1,8 +1,9 @@
 //! `guard policy`: the language of policies, and what policies come to.
 
-use super::check::{load, subject};
+use super::check::load;
 use super::exit::{Exit, Failure};
 use super::output::{json, print, sentence};
+use super::whom::Whom;
 use crate::events::text::harmless;
 use crate::policy::load::Loaded;
 use crate::policy::resolved::resolved;
@@ -28,8 +29,8 @@ enum What {
     Try(super::r#try::Arguments),
     /// Show what policies come to together: every rule in the order in which it is tried
     ///
-    /// As `guard run` would take them with --policy, for a session in the working directory. Each
-    /// rule is shown with its place, with what it is about, and with its reason.
+    /// As `guard run` would take them with --policy. Each rule is shown with its place, with what it
+    /// is about, and with its reason.
     #[command(after_help = super::presets())]
     Show {
         /// Policy files or names of presets, in their order [default: default]
@@ -38,6 +39,8 @@ enum What {
         /// As one policy: what is included is in it, names are looked up, variables filled in
         #[arg(long)]
         resolved: bool,
+        #[command(flatten)]
+        whom: Whom,
     },
 }
 
@@ -48,15 +51,19 @@ pub fn run(raw: &Arguments) -> Result<Exit, Failure> {
             print(&json(&schema()))?;
         }
         What::Try(raw) => return super::r#try::run(raw),
-        What::Show { policies, resolved } => return show(policies, *resolved),
+        What::Show {
+            policies,
+            resolved,
+            whom,
+        } => return show(policies, *resolved, whom),
     }
     Ok(Exit::Success)
 }
 
-fn show(policies: &[String], as_document: bool) -> Result<Exit, Failure> {
+fn show(policies: &[String], as_document: bool, whom: &Whom) -> Result<Exit, Failure> {
     let subject = Subject {
         policies: policies.to_vec(),
-        ..subject()?
+        ..whom.subject()?
     };
     let Some(loaded) = load(&subject) else {
         return Ok(Exit::Usage);
@@ -93,7 +100,7 @@ mod tests {
     fn what_is_shown_can_be_loaded_again() {
         let subject = Subject {
             policies: vec!["vms".to_owned(), "default".to_owned()],
-            ..subject().unwrap()
+            ..Whom::default().subject().unwrap()
         };
         let load = |subject: &Subject| Policies::default().load(subject).unwrap();
         let loaded = load(&subject);
@@ -118,7 +125,7 @@ mod tests {
 
     #[test]
     fn mistakes_of_policies_have_the_status_of_mistakes() {
-        let exit = show(&["/nowhere/a.yaml".to_owned()], false).unwrap();
+        let exit = show(&["/nowhere/a.yaml".to_owned()], false, &Whom::default()).unwrap();
         assert_eq!(exit, Exit::Usage);
     }
 }

@@ -34,7 +34,7 @@ fn help_is_as_it_was_read_and_found_good() {
     compare("guard", &help(&[]));
     for verb in [
         "run", "plan", "learn", "tail", "report", "why", "hook", "status", "stop", "resume",
-        "explain", "check", "policy", "doctor", "threats", "server",
+        "allow", "revoke", "explain", "ps", "check", "policy", "doctor", "threats", "server",
     ] {
         compare(verb, &help(&[verb]));
     }

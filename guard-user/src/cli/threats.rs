@@ -5,9 +5,10 @@ use guard_ebpf::operation::{Facility, Operation};
 use guard_ebpf::policy::Effect;
 use guard_threats::{GROUPS, Series, Stopped, Threat};
 
-use super::check::{load, subject};
+use super::check::load;
 use super::exit::{Exit, Failure};
 use super::output::{json, print, sentence};
+use super::whom::Whom;
 use crate::engine;
 use crate::policy::ruleset::{Ruleset, RulesetRule};
 use crate::server::compiler::Subject;
@@ -78,7 +79,7 @@ pub fn run(raw: &Arguments) -> Result<Exit, Failure> {
         engine::release().map_err(|error| Failure::guard(sentence(&format!("{error:#}"))))?;
     let subject = Subject {
         policies: raw.policy.clone(),
-        ..subject()?
+        ..Whom::default().subject()?
     };
     let Some(loaded) = load(&subject) else {
         return Ok(Exit::Usage);
@@ -278,7 +279,7 @@ mod tests {
         std::fs::write(&file, policy).unwrap();
         let subject = Subject {
             policies: vec![file.display().to_string()],
-            ..subject().unwrap()
+            ..Whom::default().subject().unwrap()
         };
         let loaded = Policies::default().load(&subject).unwrap();
         let threat = guard_threats::all().find(|threat| threat.id == id).unwrap();

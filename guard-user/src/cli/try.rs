@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use super::check::subject;
 use super::exit::{Exit, Failure};
 use super::output::{print, say};
 use super::past;
 use super::run::absolute;
 use super::stream::{Sink, Stream};
+use super::whom::Whom;
 use crate::events::event::{Body, Event, SessionStep};
 use crate::events::filter::Filter;
 use crate::events::json::line;
@@ -133,7 +133,7 @@ fn of(session: &Name, history: impl Iterator<Item = Event>) -> Result<(Subject, 
         };
         return Ok((subject, true));
     }
-    let mut subject = subject()?;
+    let mut subject = Whom::default().subject()?;
     let started = history.filter_map(|event| match event.body {
         Body::Session(change) if change.change == SessionStep::Started => Some(change),
         _ => None,

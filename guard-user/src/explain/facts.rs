@@ -2,11 +2,12 @@
 //! of files by opening them as places only (`O_PATH`).
 
 use std::fs::{self, File, OpenOptions};
+use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::os::fd::AsRawFd as _;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow};
 use guard_ebpf::operation::{Facility, Operation};
@@ -23,6 +24,8 @@ use crate::system::processes;
 pub struct Process {
     /// What rules ask for.
     pub facts: ProcessFacts,
+    /// The path of its executable, as its own tree of mounts has it.
+    pub executable: Option<PathBuf>,
     /// When it started, in clock ticks since boot.
     pub start: u64,
     /// For people.
@@ -93,13 +96,30 @@ pub fn processes() -> Vec<ProcessFacts> {
     let Ok(mounts) = Mounts::read() else {
         return Vec::new();
     };
-    let entries = fs::read_dir("/proc").into_iter().flatten();
-    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     // One that has ended meanwhile is none.
-    pids.filter_map(|pid| process(&mounts, pid).ok())
+    let processes = pids().into_iter();
+    processes
+        .filter_map(|pid| process(&mounts, pid).ok())
         .map(|process| process.facts)
         .collect()
 }
+
+/// The pids of every process that runs, in their order.
+pub(super) fn pids() -> Vec<u32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten();
+    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let mut pids: Vec<u32> = pids.collect();
+    pids.sort_unstable();
+    pids
+}
+
+/// Whether a process is a thread of the kernel's: they come from `kthreadd`, which has pid 2.
+pub(super) fn is_kernels(pid: u32) -> bool {
+    pid == KTHREADD || processes::running(pid).is_some_and(|process| process.parent == KTHREADD)
+}
+
+/// The parent of the kernel's own threads (`kernel/kthread.c`).
+const KTHREADD: u32 = 2;
 
 /// A process by its pid.
 pub fn process(mounts: &Mounts, pid: u32) -> Result<Process> {
@@ -128,32 +148,53 @@ pub fn process(mounts: &Mounts, pid: u32) -> Result<Process> {
     );
     Ok(Process {
         facts: ProcessFacts {
-            executable: executable.and_then(|path| place(mounts, &path).ok()),
+            executable: executable
+                .as_deref()
+                .and_then(|path| place(mounts, path).ok()),
             name,
             uid,
             cgroup: cgroup.into(),
         },
+        executable,
         start,
         shown,
     })
 }
 
-/// A file by its absolute path; its last name may be a symbolic link, or missing.
+/// The directory of a path as far as it is there, symbolic links resolved, and what is left of the
+/// path below it: its last name, which may be a symbolic link, and before that what is missing.
+fn nearest(path: &Path) -> Result<(PathBuf, PathBuf)> {
+    let mut directory = path.parent().unwrap_or(path);
+    loop {
+        let left = path.strip_prefix(directory).unwrap_or(Path::new(""));
+        match fs::canonicalize(directory) {
+            Ok(there) => return Ok((there, left.to_owned())),
+            // Where something is missing, `..` behind it leads nowhere.
+            Err(error)
+                if error.kind() == ErrorKind::NotFound
+                    && !left.components().any(|part| part == Component::ParentDir) =>
+            {
+                directory = directory.parent().unwrap_or(Path::new("/"));
+            }
+            Err(error) => {
+                let shown = place_shown(directory);
+                return Err(anyhow!("{shown} can't be followed: {error}"));
+            }
+        }
+    }
+}
+
+/// A file by its absolute path; it may be missing, with directories that lead to it.
 pub fn file(mounts: &Mounts, path: &Path) -> Result<Found> {
-    let (directory, name) = match (path.parent(), path.file_name()) {
-        (Some(directory), Some(name)) => (directory, name),
-        _ => (path, "".as_ref()),
-    };
-    let directory = fs::canonicalize(directory)
-        .map_err(|error| anyhow!("{} can't be followed: {error}", place_shown(directory)))?;
-    let whole = directory.join(name);
+    let (directory, left) = nearest(path)?;
+    let whole = directory.join(left);
     let open = |path: &Path| {
         let flags = libc::O_PATH | libc::O_NOFOLLOW;
         OpenOptions::new().read(true).custom_flags(flags).open(path)
     };
     let there = match open(&whole) {
         Ok(file) => Some(file),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
         Err(error) => return Err(anyhow!("{} can't be opened: {error}", place_shown(&whole))),
     };
     let (device, inside) = place(mounts, &whole)?;
@@ -217,7 +258,7 @@ fn kind(magic: u64, path: &Path, metadata: Option<&fs::Metadata>) -> Kind {
 
 /// The process that a path in procfs is about.
 fn pid_of(path: &Path) -> Option<u32> {
-    let mut names = path.components().rev().map(std::path::Component::as_os_str);
+    let mut names = path.components().rev().map(Component::as_os_str);
     names.find_map(|name| name.to_str()?.parse().ok())
 }
 

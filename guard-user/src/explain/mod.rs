@@ -1,6 +1,7 @@
 //! Whether a session may do something, and why: asked of the policy that is in force, through the
 //! decision that the kernel's programs make.
 
+mod exposure;
 pub(crate) mod facts;
 mod grantable;
 mod question;
@@ -15,11 +16,14 @@ use guard_ebpf::decision::{self, Decision};
 use guard_ebpf::grant::GrantKey;
 use guard_ebpf::operation::{Facility, Operation, Reason, Verdict};
 use guard_ebpf::places::magic;
+use guard_ebpf::policy::Limit;
 
 use crate::policy::compiled::{Compiled, RuleInfo};
-use crate::policy::evaluate::{Decider, FileFacts, SocketFacts};
+use crate::policy::evaluate::{Decider, FileFacts, ProcessFacts, SocketFacts};
+use crate::policy::ruleset::at_most;
 use crate::system::mounts::Mounts;
 
+pub use exposure::{Exposure, Owner, Signals, exposures};
 pub use question::{Answer, Question, Target};
 
 pub use facts::processes;
@@ -42,16 +46,20 @@ pub enum Whose {
 
 /// What is known of the session beside its policy.
 pub trait Knowledge {
+    /// The sessions of processes, in their order.
+    fn sessions_of(&self, pids: &[u32]) -> Result<Vec<Option<u32>>>;
     /// The session of a process.
-    fn session_of(&self, pid: u32) -> Result<Option<u32>>;
+    fn session_of(&self, pid: u32) -> Result<Option<u32>> {
+        Ok(self.sessions_of(&[pid])?.pop().flatten())
+    }
     /// Whose own a file is, by a descriptor of it (`O_PATH` will do).
     fn whose(&self, file: BorrowedFd<'_>) -> Result<Whose>;
     /// Whether a process is one of guard's.
     fn is_guard(&self, pid: u32) -> bool;
     /// Whether a session has exceeded one of its policy's limits.
     fn has_exceeded(&self, session: u32, limit: u8) -> bool;
-    /// Whether a person has granted a session something, and it holds still.
-    fn is_granted(&self, key: &GrantKey) -> bool;
+    /// What persons have granted a session, as far as it holds still.
+    fn granted(&self, session: u32) -> Vec<GrantKey>;
     /// What a session is called.
     fn name(&self, session: u32) -> String;
 }
@@ -66,7 +74,7 @@ pub fn answer(
 ) -> Result<Answer> {
     let mut told = told(question, policy, session, known)?;
     if let Ok(key) = told.key(question, rules, session)
-        && known.is_granted(&key)
+        && known.granted(session).contains(&key)
     {
         told.under_rule = matches!(told.decision.reason, Reason::Rule | Reason::Limit);
         told.decision = Decision {
@@ -111,15 +119,51 @@ fn told(
         mounts: &mounts,
     };
     let mut told = asked.told()?;
-    let rule = told.decision.rule;
-    let limit = policy.policy.limited.get(usize::from(rule)).copied();
-    if told.decision.limited
-        && let Some(limit) = limit.and_then(|limit| limit.checked_sub(1))
-        && known.has_exceeded(session, limit)
-    {
-        told.decision = decision::exceeded(&policy.policy, rule);
-    }
+    let limit = limit_of(told.decision, policy);
+    told.decision = within_limits(told.decision, policy, session, known);
+    told.limit = limit.map(|(_, Limit { count, seconds })| at_most(count, seconds));
     Ok(told)
+}
+
+/// The limit of the rule that lets something through, if it has one: which of the policy's, and what it
+/// says.
+fn limit_of(decision: Decision, policy: &Compiled) -> Option<(u8, Limit)> {
+    let limit = policy.policy.limited.get(usize::from(decision.rule))?;
+    let limit = limit.checked_sub(1).filter(|_| decision.limited)?;
+    Some((limit, *policy.policy.limits.get(usize::from(limit))?))
+}
+
+/// The decision when its rule's limit is exceeded, if it has one and it is.
+fn within_limits(
+    decision: Decision,
+    policy: &Compiled,
+    session: u32,
+    known: &dyn Knowledge,
+) -> Decision {
+    match limit_of(decision, policy) {
+        Some((limit, _)) if known.has_exceeded(session, limit) => {
+            decision::exceeded(&policy.policy, decision.rule)
+        }
+        _ => decision,
+    }
+}
+
+/// The decision on a process, with what holds beside the rules.
+fn on_process(
+    by: Decider<'_>,
+    (operation, signal): (Operation, u32),
+    process: &ProcessFacts,
+    (is_own, is_guard): (bool, bool),
+) -> Decision {
+    // Signal 0 only asks whether it is there.
+    if is_own || (operation == Operation::Signal && signal == 0) {
+        return allowed(Reason::Own);
+    }
+    let decision = by.on_process(operation, signal, process);
+    if is_guard && decision.verdict != Verdict::Deny {
+        return Decision::deny(Reason::GuardProcess);
+    }
+    decision
 }
 
 struct Asked<'a> {
@@ -153,6 +197,7 @@ impl Asked<'_> {
                 notes: Vec::new(),
                 subject: Subject::Facility,
                 under_rule: false,
+                limit: None,
             }),
             Target::Address(address, port) if operation == Operation::Connect => {
                 Ok(self.address(*address, *port))
@@ -170,6 +215,7 @@ impl Asked<'_> {
                     "whoever comes first takes an abstract name; write a rule, which goes by the name",
                 ),
                 under_rule: false,
+                limit: None,
             }),
             _ => bail!(
                 "`{}` is not done to such a target; `guard explain --help` says what is",
@@ -197,20 +243,14 @@ impl Asked<'_> {
                 Subject::Process(pid, process.start)
             },
             under_rule: false,
+            limit: None,
         };
-        if owner == Some(self.session) {
-            let whose = "the session's own: it carries the session's label";
-            return Ok(told(allowed(Reason::Own), whose.into()));
-        }
-        if operation == Operation::Signal && signal == 0 {
-            let whose = "signal 0 only asks whether it is there";
-            return Ok(told(allowed(Reason::Own), whose.into()));
-        }
-        let mut decision = self.by.on_process(operation, signal, &process.facts);
-        if self.known.is_guard(pid) && decision.verdict != Verdict::Deny {
-            decision = Decision::deny(Reason::GuardProcess);
-        }
+        let is_own = owner == Some(self.session);
+        let beside = (is_own, self.known.is_guard(pid));
+        let decision = on_process(self.by, (operation, signal), &process.facts, beside);
         let whose = match owner {
+            _ if is_own => "the session's own: it carries the session's label".into(),
+            _ if decision.reason == Reason::Own => "signal 0 only asks whether it is there".into(),
             Some(other) => format!("of session {}, by its label", self.known.name(other)),
             None => "of no session: it carries no label".into(),
         };
@@ -248,13 +288,6 @@ impl Asked<'_> {
         let is_spared = own == Own::Below
             && decision.yields
             && (decision.reason == Reason::Default || decision.limited);
-        if decision.limited {
-            notes.push(
-                "the rule lets so many through (`at-most`); `guard status` says when that is \
-                 exceeded"
-                    .to_owned(),
-            );
-        }
         Ok(Told {
             decision: if is_spared {
                 allowed(Reason::Own)
@@ -272,6 +305,7 @@ impl Asked<'_> {
             notes,
             subject,
             under_rule: false,
+            limit: None,
         })
     }
 
@@ -327,6 +361,7 @@ impl Asked<'_> {
             notes: Vec::new(),
             subject,
             under_rule: false,
+            limit: None,
         })
     }
 
@@ -350,6 +385,7 @@ impl Asked<'_> {
             notes: vec!["datagrams are free where no rule says otherwise".to_owned()],
             subject: Subject::Address(address, port),
             under_rule: false,
+            limit: None,
         }
     }
 }

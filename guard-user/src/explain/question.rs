@@ -58,6 +58,8 @@ pub struct Answer {
     pub because: Option<String>,
     /// What to do instead, of what is refused.
     pub instead: Option<String>,
+    /// How often the rule lets it through (`at-most`), and in what time, in words.
+    pub limit: Option<String>,
     /// What was asked about.
     pub target: String,
     /// What it is to the session, and how that is known.

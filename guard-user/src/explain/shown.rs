@@ -21,6 +21,7 @@ impl fmt::Display for Answer {
         };
         let lines = [
             ("rule", Some(&rule)),
+            ("limit", self.limit.as_ref()),
             ("because", self.because.as_ref()),
             ("instead", self.instead.as_ref()),
             ("whose", Some(&self.whose)),

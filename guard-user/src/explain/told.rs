@@ -23,6 +23,8 @@ pub(super) struct Told {
     pub subject: Subject,
     /// Of what was granted: whether a rule refuses it.
     pub under_rule: bool,
+    /// How often the rule that decides lets it through, in words.
+    pub limit: Option<String>,
 }
 
 impl Told {
@@ -81,6 +83,7 @@ impl Told {
                 .filter(|_| is_refused)
                 .map(|words| words.instead.into_owned())
                 .or_else(|| reasons::instead(info?, self.operation, verdict)),
+            limit: self.limit,
             target: self.target,
             whose: self.whose,
             notes: self.notes,

@@ -13,6 +13,7 @@ use tokio::net::UnixStream;
 use super::core::{Refused, Server, log};
 use super::follower::Following;
 use super::protocol::{self, Lines, Misunderstood, Refusal, Request, Response};
+use crate::explain::Exposure;
 
 /// How many descriptors of a client's are kept; the others are closed.
 const MAX_DESCRIPTORS: usize = 4;
@@ -20,6 +21,10 @@ const MAX_DESCRIPTORS: usize = 4;
 /// How many descriptors the kernel lets come with one message (`SCM_MAX_FD`). With room for fewer,
 /// those that did come would stay open unseen.
 const MAX_SENT: usize = 253;
+
+/// Processes in a line. Each takes some hundred bytes, and no more than [`protocol::MAX_LINE`] allows
+/// when all its names and its path are as long as can be.
+const PROCESSES: usize = 100;
 
 /// A connection, the server's end.
 struct Connection {
@@ -112,6 +117,13 @@ impl Server {
                 Ok(Request::Allow(request)) => self.allow(&request, peer.pid),
                 Ok(Request::Revoke { session, number }) => self.revoke(&session, number, peer.pid),
                 Ok(Request::Explain { session, question }) => self.explain(&session, &question),
+                Ok(Request::Processes { session }) => match self.exposures(&session) {
+                    Ok(processes) => {
+                        send_processes(connection, processes).await?;
+                        continue;
+                    }
+                    Err(refused) => refused.into(),
+                },
                 Ok(Request::Why { session, asked }) => self.why(session.as_ref(), &asked),
                 Ok(Request::Mark { .. }) => {
                     Refused::usage("A call of a tool begins inside a session.").into()
@@ -196,6 +208,21 @@ impl Server {
 }
 
 /// Who is at the other end: root, or the user that the server runs as.
+/// Sends them in lines that are not too long.
+async fn send_processes(connection: &mut Connection, processes: Vec<Exposure>) -> io::Result<()> {
+    let mut left = processes;
+    loop {
+        let rest = left.split_off(left.len().min(PROCESSES));
+        let more = !rest.is_empty();
+        let processes = std::mem::replace(&mut left, rest);
+        let response = Response::Processes { processes, more };
+        connection.send(&response).await?;
+        if !more {
+            return Ok(());
+        }
+    }
+}
+
 fn peer(stream: &UnixStream) -> Result<Peer, Refused> {
     let credentials = stream
         .peer_cred()

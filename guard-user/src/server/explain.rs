@@ -8,7 +8,7 @@ use guard_ebpf::grant::GrantKey;
 use super::core::{Inner, Refused, Server};
 use super::protocol::Response;
 use crate::cli::output::sentence;
-use crate::explain::{self, Answer, Knowledge, Question, Whose};
+use crate::explain::{self, Answer, Exposure, Knowledge, Question, Whose};
 use crate::policy::compiled::{Compiled, RuleInfo};
 use crate::session::name::Name;
 
@@ -23,6 +23,14 @@ impl Server {
             // Mostly something that is not there.
             Err(error) => Refused::usage(sentence(&format!("{error:#}"))).into(),
         }
+    }
+
+    /// What a session may do to each process.
+    pub(super) fn exposures(&self, name: &Name) -> Result<Vec<Exposure>, Refused> {
+        let id = self.find(name).ok_or_else(|| Refused::no_session(name))?;
+        let inner = self.inner.borrow();
+        let (policy, rules) = inner.in_force(id)?;
+        Ok(explain::exposures(&policy, rules, id, &*inner)?)
     }
 
     fn answer(&self, id: u32, question: &Question) -> Result<Answer> {
@@ -44,9 +52,9 @@ impl Inner {
 }
 
 impl Knowledge for Inner {
-    fn session_of(&self, pid: u32) -> Result<Option<u32>> {
+    fn sessions_of(&self, pids: &[u32]) -> Result<Vec<Option<u32>>> {
         let engine = self.engine.as_ref().context("no engine is loaded")?;
-        engine.session_of(pid)
+        engine.sessions_of(pids)
     }
 
     fn whose(&self, file: BorrowedFd<'_>) -> Result<Whose> {
@@ -65,8 +73,8 @@ impl Knowledge for Inner {
         exceeded.is_some_and(|exceeded| exceeded.contains(&limit))
     }
 
-    fn is_granted(&self, key: &GrantKey) -> bool {
-        self.holds(key)
+    fn granted(&self, session: u32) -> Vec<GrantKey> {
+        self.granted_now(session)
     }
 
     fn name(&self, session: u32) -> String {

@@ -87,14 +87,18 @@ impl Inner {
         session.state.grants.iter().filter_map(of).collect()
     }
 
-    /// Whether a session is granted something, and it holds still.
-    pub(super) fn holds(&self, key: &GrantKey) -> bool {
+    /// What a session is granted, as far as it holds still.
+    pub(super) fn granted_now(&self, session: u32) -> Vec<GrantKey> {
         let engine = self.engine.as_ref();
-        let grants = engine.and_then(|engine| engine.grants(key.session).ok());
+        let grants = engine.and_then(|engine| engine.grants(session).ok());
         let now = since_boot();
-        grants.unwrap_or_default().iter().any(|(other, grant)| {
-            other == key && grant.used < grant.times && Duration::from_nanos(grant.expires) > now
-        })
+        let grants = grants.unwrap_or_default().into_iter();
+        grants
+            .filter(|(_, grant)| {
+                grant.used < grant.times && Duration::from_nanos(grant.expires) > now
+            })
+            .map(|(key, _)| key)
+            .collect()
     }
 }
 

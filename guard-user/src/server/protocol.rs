@@ -12,11 +12,11 @@ use serde_json::Value;
 pub use super::status::{Count, GrantStatus, SessionStatus, Status};
 use crate::events::filter::Filter;
 use crate::events::receipts::Asked;
-use crate::explain::{Answer, Question};
+use crate::explain::{Answer, Exposure, Question};
 use crate::session::name::Name;
 
 /// The protocol's version. Both sides are one program: it differs only where that was replaced.
-pub const VERSION: u32 = 6;
+pub const VERSION: u32 = 7;
 
 /// The longest line, in bytes.
 pub const MAX_LINE: usize = 4 << 20;
@@ -80,6 +80,11 @@ pub enum Request {
         session: Name,
         /// What.
         question: Question,
+    },
+    /// What a session may do to each process.
+    Processes {
+        /// Which.
+        session: Name,
     },
     /// Events as they happen, those that the filter wants.
     Follow(Filter),
@@ -203,6 +208,13 @@ pub enum Response {
     },
     /// Whether it may, and why.
     Explained(Box<Answer>),
+    /// Some of the processes, and whether more follow.
+    Processes {
+        /// The next ones.
+        processes: Vec<Exposure>,
+        /// Whether they are not the last.
+        more: bool,
+    },
     /// Events follow: all whose ids are greater than this one, and no others. Those before are in the logs.
     Following {
         /// An id that no event has.
