@@ -27,6 +27,12 @@ impl Boot {
     pub fn is_thorough(self) -> bool {
         self.series == (6, 1)
     }
+
+    /// Whether what takes long is run as root here as well: on one kernel, beside the one that
+    /// [`Boot::is_thorough`].
+    pub fn is_for_root(self) -> bool {
+        self.series == (6, 12)
+    }
 }
 
 impl FromStr for Boot {

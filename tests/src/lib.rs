@@ -20,6 +20,7 @@ mod incidents;
 pub mod init;
 mod lifecycle;
 mod limits;
+mod made;
 mod own;
 pub mod promise;
 mod receipts;

@@ -78,6 +78,7 @@ pub fn all() -> impl Iterator<Item = &'static Test> {
         attacks::threats::TESTS,
         lifecycle::TESTS,
         crate::own::TESTS,
+        crate::made::TESTS,
         crate::grants::TESTS,
         crate::limits::TESTS,
         crate::canary::TESTS,

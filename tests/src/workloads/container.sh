@@ -16,7 +16,8 @@ tar -C root -c . | podman import -q - own > /dev/null && rm -rf root
 podman run --rm --network none -v "$PWD:/work" own sh -c 'busybox id -u; echo inside > /work/inside; echo gone > /gone' > said
 podman run -d --name long --network none own busybox sleep 1000 > /dev/null
 podman exec long sh -c 'busybox kill -0 1 && echo it lives' >> said
-podman ps -a --format '{{.Names}} {{.State}}' >> said
+# `Up 2 seconds ago`: how long is another matter.
+podman ps -a --format '{{.Names}} {{.State}}' | cut -d ' ' -f 1,2 >> said
 podman kill long > /dev/null && podman rm -f long > /dev/null
 podman system reset -f > /dev/null
 rm -rf $XDG_RUNTIME_DIR ~/.local ~/.config

@@ -36,7 +36,7 @@ const OVERHEAD: u64 = 120;
 const LONGEST: u64 = 3600;
 
 /// Variables of the environment that tests in the machines go by.
-const HANDED: &[&str] = &["GUARD_EDITS", "GUARD_PAIRS"];
+const HANDED: &[&str] = &["GUARD_ALL", "GUARD_EDITS", "GUARD_PAIRS"];
 
 /// The image that is an initramfs.
 const SMALL: &str = "small";

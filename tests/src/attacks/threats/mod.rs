@@ -174,7 +174,7 @@ impl Row {
 }
 
 /// Whether this machine has its kernel's modules: init loads overlayfs where it has.
-fn has_modules() -> bool {
+pub fn has_modules() -> bool {
     std::fs::read_to_string("/proc/filesystems").is_ok_and(|text| text.contains("\toverlay"))
 }
 
@@ -191,7 +191,7 @@ struct Group {
 const HERE: &[(&str, &str)] = &[("tmpfs", "/srv")];
 
 /// Where files are: the root file system and disks.
-const DISKS: &[(&str, &str)] = &[
+pub const DISKS: &[(&str, &str)] = &[
     ("tmpfs", "/srv"),
     ("ext4", "/mnt/ext4"),
     ("btrfs", "/mnt/btrfs"),
