@@ -10,10 +10,29 @@ use super::tree::{Node, Value};
 use super::variables;
 
 /// The keys of an item.
-pub(super) const ITEM: [&str; 5] = ["exe", "name", "user", "cgroup", "unit"];
+pub(super) const ITEM: [&str; 6] = ["exe", "name", "user", "cgroup", "unit", "container"];
 
 /// The endings of the names of systemd's units that have processes.
 const UNITS: [&str; 6] = [".service", ".scope", ".slice", ".socket", ".mount", ".swap"];
+
+/// The cgroup of a container, wherever it lies: what stands around its id, or its name where the engine
+/// tells containers by their names. That of its monitor may be called so too.
+///
+/// From the engines' sources: runc and crun (`SLICE:PREFIX:ID` becomes `PREFIX-ID.scope`; the prefix is
+/// `docker`, `nerdctl`, `cri-containerd`, `crio`), podman (`libpod-ID.scope`; without systemd
+/// `libpod_parent/libpod-ID`), LXC and Incus (`lxc.cgroup.pattern`: `lxc.payload.NAME`), systemd
+/// (`systemd-nspawn@.service`); Docker without systemd: `docker/ID`.
+pub(super) const CONTAINERS: [(&str, &str); 9] = [
+    ("docker-", ".scope"),
+    ("docker/", ""),
+    ("libpod-", ".scope"),
+    ("libpod-", ""),
+    ("nerdctl-", ".scope"),
+    ("cri-containerd-", ".scope"),
+    ("crio-", ".scope"),
+    ("lxc.payload.", ""),
+    ("systemd-nspawn@", ".service"),
+];
 
 impl Reader<'_> {
     /// The groups of a document.
@@ -86,10 +105,10 @@ impl Reader<'_> {
                         );
                     }
                     cgroup_key = key;
-                    item.cgroup = if key == "unit" {
-                        self.unit(value, text)
-                    } else {
-                        self.cgroup(value, text).map(|glob| vec![glob])
+                    item.cgroup = match key {
+                        "unit" => self.unit(value, text),
+                        "container" => self.container(value, text),
+                        _ => self.cgroup(value, text).map(|glob| vec![glob]),
                     };
                     item.cgroup.is_some()
                 }
@@ -179,10 +198,43 @@ impl Reader<'_> {
                 return None;
             }
         };
-        let unit = Part::Name(tokens);
-        let any = Part::Name(vec![Token::AnyRun]);
-        let itself = vec![Part::AnyDepth, unit];
-        let below = [itself.clone(), vec![Part::AnyDepth, any]].concat();
-        Some(vec![itself, below])
+        Some(anywhere(vec![Part::Name(tokens)]).into())
     }
+
+    /// A container is any cgroup that engines give one of that id or name, and everything below it.
+    fn container(&mut self, node: &Node, text: &str) -> Option<Vec<Vec<Part>>> {
+        if text.contains('/') {
+            self.mistake(
+                node.span,
+                "the id or name of a container has no `/`; name a path with `cgroup`",
+            );
+            return None;
+        }
+        let letters = self.expanded(node, text).ok()?;
+        let tokens = match parse_word(&letters) {
+            Ok(tokens) => tokens,
+            Err(error) => {
+                self.mistake_in(node, error);
+                return None;
+            }
+        };
+        let around = |before: &str, after: &str| {
+            let bytes = |text: &str| text.bytes().map(Token::Byte).collect::<Vec<_>>();
+            Part::Name([bytes(before), tokens.clone(), bytes(after)].concat())
+        };
+        let globs = CONTAINERS.into_iter().flat_map(|(before, after)| {
+            anywhere(match before.strip_suffix('/') {
+                Some(parent) => vec![Part::literal(parent.as_bytes()), around("", after)],
+                None => vec![around(before, after)],
+            })
+        });
+        Some(globs.collect())
+    }
+}
+
+/// A cgroup of these names, wherever it is, and everything below it.
+fn anywhere(names: Vec<Part>) -> [Vec<Part>; 2] {
+    let itself = [vec![Part::AnyDepth], names].concat();
+    let below = vec![Part::AnyDepth, Part::Name(vec![Token::AnyRun])];
+    [itself.clone(), [itself, below].concat()]
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::document::{Item, PathGlob, Selection, SocketKind, Via};
+use super::groups::CONTAINERS;
 use super::ruleset::{Ruleset, RulesetRule, period};
 use super::spell::{path, path_glob, word};
 use crate::events::text::{harmless, is_printable};
@@ -194,9 +195,15 @@ fn item(item: &Item) -> Option<String> {
         None => {}
         Some([glob]) => keys.push(format!("cgroup: {}", quoted(&path(glob)?))),
         // A unit is a cgroup of that name anywhere, and what lies below.
-        Some([unit, ..]) => {
+        Some([unit, _]) => {
             let text = path(unit)?;
             keys.push(format!("unit: {}", quoted(text.strip_prefix("/**/")?)));
+        }
+        Some([first, ..]) => {
+            let text = path(first)?;
+            let (before, after) = CONTAINERS[0];
+            let id = text.strip_prefix("/**/")?.strip_prefix(before)?;
+            keys.push(format!("container: {}", quoted(id.strip_suffix(after)?)));
         }
         Some([]) => return None,
     }

@@ -277,6 +277,12 @@ pub(crate) fn item_keys() -> Vec<Key> {
             "It belongs to this systemd unit, such as `postgresql.service`, or a glob of such.",
             text(r"^[^/]+$"),
         ),
+        (
+            "container",
+            "It belongs to a container of this id (docker, podman, containerd, CRI-O) or name (LXC, \
+             Incus, systemd-nspawn), or to one whose id or name matches this glob; `*` for any.",
+            text(r"^[^/]+$"),
+        ),
     ]
 }
 
@@ -347,7 +353,11 @@ fn rule() -> Value {
 fn item() -> Value {
     let mut item = object(item_keys(), &[]);
     item["minProperties"] = json!(1);
-    item["not"] = json!({ "required": ["cgroup", "unit"] });
+    item["not"] = json!({ "anyOf": [
+        { "required": ["cgroup", "unit"] },
+        { "required": ["cgroup", "container"] },
+        { "required": ["unit", "container"] },
+    ] });
     item
 }
 

@@ -81,7 +81,7 @@ rules:
         .file("b.yaml", "version: 1
 record: everything
 limits: { memory: 1G, processes: unlimited, weight: 7 }
-groups: { other: [{ unit: 'postgres*.service' }, { cgroup: '/x/**/y' }] }
+groups: { other: [{ unit: 'postgres*.service' }, { cgroup: '/x/**/y' }, { container: '3f2a*' }] }
 paths: { data: ['**/*.[a-c!]', '/a/\\{$$${user}/**/z', \"**/**\"] }
 rules:
   - { name: mine, deny: [connect, machine], facilities: [time], on: /dev/x, via: ['@${user}-*', { address: [any, 10.0.0.0/8], port: [80, '1-9'] }, { family: [vsock, can] }] }
@@ -102,6 +102,7 @@ groups:
     - { name: \"\\\\~a\\\\*\" }
     - { unit: \"postgres*.service\" }
     - { cgroup: \"/x/**/y\" }
+    - { container: \"3f2a*\" }
   group-programs:
     - { exe: \"/usr/bin/rsync\" }
 

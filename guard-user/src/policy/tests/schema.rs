@@ -277,7 +277,7 @@ fn what_the_reader_takes_the_schema_takes() {
         "version: '1'\nrules:\ngroups:\npaths:\nlimits:\n",
         "version: 1\ninclude: default\n",
         "version: 1\nrules: [{ deny: signal, signals: [9, KILL, SIGTERM, RTMIN+1, SIGRTMAX-1, '15'] }]\n",
-        "version: 1\ngroups: { a: { user: 1000 }, b: [{ user: \"${user}\", unit: 'a*' }] }\n",
+        "version: 1\ngroups: { a: { user: 1000 }, b: [{ user: \"${user}\", unit: 'a*' }], c: [{ container: '*' }] }\n",
         "version: 1\nrules: [{ allow: connect, via: ['@x', /a, { port: [80, '1-2'] }, { family: vsock }] }]\n",
     ] {
         try_load(text).unwrap_or_else(|mistakes| panic!("{mistakes}"));
@@ -302,6 +302,8 @@ fn what_the_schema_refuses_the_reader_refuses() {
         "version: 1\ngroups: { a: [{}] }\n",
         "version: 1\ngroups: { a: [{ cgroup: /a, unit: a.service }] }\n",
         "version: 1\ngroups: { a: [{ unit: /a.service }] }\n",
+        "version: 1\ngroups: { a: [{ container: a/b }] }\n",
+        "version: 1\ngroups: { a: [{ unit: a.service, container: a }] }\n",
         "version: 1\ntests: [{ operation: delete, path: /a }]\n",
         "version: 1\ntests: [{ operation: delete, path: /a, expect: no }]\n",
         "version: 1\ntests: [{ operation: delete, path: /a, own: maybe, expect: deny }]\n",

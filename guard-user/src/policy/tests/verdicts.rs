@@ -97,6 +97,60 @@ rules:
 }
 
 #[test]
+fn containers_are_known_by_their_cgroups() {
+    let loaded = load(
+        "
+version: 1
+groups:
+  any: [{ container: '*' }]
+  one: [{ container: 'ab12*' }]
+rules:
+  - { name: one, allow: [signal], to: one, signals: TERM }
+  - { name: any, allow: [signal], to: any, signals: HUP }
+",
+    );
+    let process = |cgroup: &str| ProcessFacts {
+        cgroup: cgroup.into(),
+        ..process()
+    };
+    for (cgroup, is_one) in [
+        ("/system.slice/docker-ab12cd.scope", true),
+        ("/system.slice/docker-00ab12.scope", false),
+        ("/docker/ab12cd", true),
+        ("/docker/00ab12/init", false),
+        ("/machine.slice/libpod-ab12cd.scope/container", true),
+        ("/libpod_parent/libpod-ab12cd", true),
+        (
+            "/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-00ff.scope/container",
+            false,
+        ),
+        ("/system.slice/nerdctl-ab12cd.scope", true),
+        (
+            "/kubepods.slice/kubepods-besteffort.slice/kubepods-besteffort-pod1.slice/cri-containerd-ab12.scope",
+            true,
+        ),
+        ("/kubepods.slice/crio-00ff.scope/container", false),
+        ("/lxc.payload.ab12-web/system.slice/nginx.service", true),
+        ("/machine.slice/systemd-nspawn@web.service/payload", false),
+    ] {
+        let process = process(cgroup);
+        assert_eq!(loaded.signal(1, &process), "allow any", "{cgroup}");
+        let expected = if is_one { "allow one" } else { "deny" };
+        assert_eq!(loaded.signal(15, &process), expected, "{cgroup}");
+    }
+    for cgroup in [
+        "/",
+        "/docker",
+        "/system.slice/docker.service",
+        "/system.slice/docker-ab12.service",
+        "/machine.slice/machine-qemu.scope",
+        "/user.slice/xlibpod-ab12.scope",
+    ] {
+        assert_eq!(loaded.signal(1, &process(cgroup)), "deny", "{cgroup}");
+    }
+}
+
+#[test]
 fn cgroups_are_paths_from_the_root_of_the_hierarchy() {
     let loaded = load(
         "
