@@ -28,8 +28,7 @@ impl Boot {
         self.series == (6, 1)
     }
 
-    /// Whether what takes long is run as root here as well: on one kernel, beside the one that
-    /// [`Boot::is_thorough`].
+    /// Whether what takes long is run as root here, and elsewhere as a user.
     pub fn is_for_root(self) -> bool {
         self.series == (6, 12)
     }

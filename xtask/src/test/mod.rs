@@ -33,7 +33,7 @@ pub struct Arguments {
     #[arg(long, default_value_t = DEADLINE)]
     deadline: u64,
     /// Virtual machines at a time.
-    #[arg(long, default_value_t = 2)]
+    #[arg(long, default_value_t = jobs())]
     jobs: usize,
     #[command(flatten)]
     mirror: Mirror,
@@ -47,11 +47,17 @@ impl Arguments {
     pub fn everything(mirror: &Mirror) -> Self {
         Self {
             deadline: DEADLINE,
-            jobs: 2,
+            jobs: jobs(),
             mirror: mirror.clone(),
             ..Self::default()
         }
     }
+}
+
+/// Half as many again as there are processors: each machine has one, and a quarter of the time its tests
+/// wait for something.
+fn jobs() -> usize {
+    std::thread::available_parallelism().map_or(2, |processors| processors.get() * 3 / 2)
 }
 
 /// The task.

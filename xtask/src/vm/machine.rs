@@ -16,6 +16,10 @@ use serde_json::Value;
 
 use crate::shell;
 
+/// A disk that does not answer for thirty seconds has failed, the kernel takes it, and takes it away;
+/// this one is a file on a machine that may be busy writing. An hour, in seconds.
+const PATIENT: &str = "nvme_core.io_timeout=3600 nvme_core.admin_timeout=3600";
+
 /// How the guest's processor is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Processor {
@@ -162,7 +166,11 @@ impl Machine {
         command.arg("-initrd").arg(&self.initrd);
         command.args([
             "-append",
-            format!("console=ttyS0 panic=-1 oops=panic {}", self.append).trim(),
+            format!(
+                "console=ttyS0 panic=-1 oops=panic {PATIENT} {}",
+                self.append
+            )
+            .trim(),
         ]);
         for (number, file) in [self.console(), self.results()].iter().enumerate() {
             command.arg("-chardev").arg(format!(
