@@ -85,15 +85,8 @@ pub fn main(arguments: &Arguments) -> anyhow::Result<ExitCode> {
 
 /// Requests to begin with: a fuzzer would need long to find the form of one.
 fn seed(corpus: &Path) -> anyhow::Result<()> {
-    let requests = [
-        r#""status""#,
-        r#"{"stop":{"session":"a","grace":0}}"#,
-        r#"{"resume":{"session":"a"}}"#,
-        r#"{"finish":{"session":"a","id":1,"status":0,"remaining":"kill"}}"#,
-        r#"{"follow":{"session":"a","operations":["signal"],"verdicts":["deny"],"since":null}}"#,
-        r#"{"start":{"name":"a","stem":"a","command":["a"],"user":"root","uid":0,"home":"/root","workspace":null,"policies":["default"]}}"#,
-    ];
-    for (number, request) in requests.iter().enumerate() {
+    let requests = include_str!("../../guard-user/fuzz/control_socket.txt");
+    for (number, request) in requests.lines().enumerate() {
         // One descriptor, in one piece, to be put in its envelope (see `control_socket.rs`).
         let input = format!("\x21{request}");
         fs::write(corpus.join(format!("seed-{number}")), input)?;

@@ -1,25 +1,19 @@
 //! `guard explain`: whether a session may do something, and why.
 
 use std::net::SocketAddr;
-use std::os::fd::BorrowedFd;
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
-use guard_ebpf::grant::GrantKey;
 use guard_ebpf::operation::{Facility, Operation, Verdict};
 
 use super::exit::{Exit, Failure};
 use super::output::{json, print, sentence};
-use super::whom::Whom;
+use super::under::{Nothing, Under};
 use crate::events::names::Named;
-use crate::explain::{self, Answer, Knowledge, Question, Target, Whose};
+use crate::explain::{self, Answer, Question, Target};
 use crate::policy::compiled::Compiled;
 use crate::server::client::{self, unexpected};
-use crate::server::compiler::{Compiler, Subject};
 use crate::server::paths::Paths;
-use crate::server::policies::Policies;
 use crate::server::protocol::{Request, Response};
-use crate::session::name::Name;
 use crate::system::signals;
 
 /// Say whether a session may do something, and why
@@ -31,15 +25,8 @@ use crate::system::signals;
 pub struct Arguments {
     #[command(flatten)]
     words: Words,
-    /// In which session
-    #[arg(long)]
-    session: Option<String>,
-    /// Under which policy, without a session: a file, or the name of a preset; can be given several
-    /// times
-    #[arg(long, value_name = "FILE", conflicts_with = "session")]
-    policy: Vec<String>,
     #[command(flatten)]
-    whom: Whom,
+    under: Under,
     /// As JSON
     #[arg(long)]
     json: bool,
@@ -65,12 +52,12 @@ pub struct Words {
 /// Asks and shows. The status is 1 when it would be refused.
 pub fn run(raw: &Arguments) -> Result<Exit, Failure> {
     let question = raw.words.question()?;
-    raw.whom.only_with(&raw.policy)?;
-    let answer = if raw.policy.is_empty() {
-        super::require_root()?;
-        in_session(raw.session.as_deref(), &question)?
-    } else {
-        under_policy(&raw.policy, &raw.whom, &question)?
+    let answer = match raw.under.policy()? {
+        None => {
+            super::require_root()?;
+            in_session(&raw.under, &question)?
+        }
+        Some(policy) => under_policy(&policy, &question)?,
     };
     let text = if raw.json {
         json(&answer)
@@ -173,10 +160,10 @@ fn target(operation: Operation, word: &str) -> Result<Target, Failure> {
 }
 
 /// The answer for a session that lives.
-fn in_session(name: Option<&str>, question: &Question) -> Result<Answer, Failure> {
+fn in_session(under: &Under, question: &Question) -> Result<Answer, Failure> {
     let paths = Paths::system();
     let request = Request::Explain {
-        session: session(&paths, name)?,
+        session: under.session(&paths)?,
         question: question.clone(),
     };
     match client::ask(&paths, &request)? {
@@ -185,79 +172,10 @@ fn in_session(name: Option<&str>, question: &Question) -> Result<Answer, Failure
     }
 }
 
-/// The session of that name, or the only one that there is.
-pub(super) fn session(paths: &Paths, name: Option<&str>) -> Result<Name, Failure> {
-    let nobody = "There is no session. Name a policy: --policy default.";
-    client::find(paths)?.ok_or_else(|| Failure::usage(nobody))?;
-    match name {
-        Some(name) => Name::new(name).map_err(|error| Failure::usage(error.to_string())),
-        None => only_one(paths, nobody),
-    }
-}
-
-fn only_one(paths: &Paths, nobody: &str) -> Result<Name, Failure> {
-    let status = match client::ask(paths, &Request::Status)? {
-        Response::Status(status) => status,
-        other => return Err(unexpected(&other)),
-    };
-    match &status.sessions[..] {
-        [] => Err(Failure::usage(nobody)),
-        [one] => Ok(one.name.clone()),
-        several => {
-            let names: Vec<_> = several.iter().map(|one| one.name.to_string()).collect();
-            Err(Failure::usage(format!(
-                "There are several sessions; name one with --session: {}.",
-                names.join(", ")
-            )))
-        }
-    }
-}
-
-/// Policies, for a session that could be started.
-pub(super) fn compile(policies: &[String], whom: &Whom) -> Result<Compiled, Failure> {
-    let subject = Subject {
-        policies: policies.to_vec(),
-        ..whom.subject()?
-    };
-    let ready = Policies::of_this_process().compile(&subject);
-    let ready = ready.map_err(|mistake| Failure::usage(mistake.message))?;
-    Ok(ready.compiled)
-}
-
 /// The answer for a session that could be started.
-fn under_policy(policies: &[String], whom: &Whom, question: &Question) -> Result<Answer, Failure> {
-    let compiled = compile(policies, whom)?;
-    let answer = explain::answer(question, &compiled, &compiled.rules, 0, &Nothing);
+fn under_policy(policy: &Compiled, question: &Question) -> Result<Answer, Failure> {
+    let answer = explain::answer(question, policy, &policy.rules, 0, &Nothing);
     answer.map_err(|error| Failure::usage(sentence(&format!("{error:#}"))))
-}
-
-/// Nothing is any session's own.
-pub(super) struct Nothing;
-
-impl Knowledge for Nothing {
-    fn sessions_of(&self, pids: &[u32]) -> Result<Vec<Option<u32>>> {
-        Ok(vec![None; pids.len()])
-    }
-
-    fn whose(&self, _: BorrowedFd<'_>) -> Result<Whose> {
-        Ok(Whose::Nobody)
-    }
-
-    fn is_guard(&self, _: u32) -> bool {
-        false
-    }
-
-    fn has_exceeded(&self, _: u32, _: u8) -> bool {
-        false
-    }
-
-    fn granted(&self, _: u32) -> Vec<GrantKey> {
-        Vec::new()
-    }
-
-    fn name(&self, session: u32) -> String {
-        format!("#{session}")
-    }
 }
 
 #[cfg(test)]
@@ -272,7 +190,8 @@ mod tests {
             by: None,
         };
         let question = words.question().unwrap();
-        under_policy(&["default".to_owned()], &Whom::default(), &question).unwrap()
+        let under = Under::of("default");
+        under_policy(&under.policy().unwrap().unwrap(), &question).unwrap()
     }
 
     #[test]

@@ -26,6 +26,7 @@ mod stream;
 mod tail;
 mod threats;
 mod r#try;
+mod under;
 mod whom;
 mod why;
 

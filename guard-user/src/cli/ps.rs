@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 use guard_ebpf::operation::Operation;
 
 use super::exit::{Exit, Failure};
-use super::explain::{Nothing, compile, session};
 use super::output::{json, print, sentence, table};
-use super::whom::Whom;
+use super::under::{Nothing, Under};
 use crate::events::text::escaped;
 use crate::explain::{self, Exposure, Owner, Signals};
 use crate::server::client::{self, Outcome, accepted, unexpected};
@@ -25,15 +24,8 @@ MAY is what the session may do: `own` for everything, to what it started itself;
 otherwise the operations, and which signals. RULES are those that are about the process, whichever \
 of them decides; `guard explain` says that.")]
 pub struct Arguments {
-    /// In which session
-    #[arg(long)]
-    session: Option<String>,
-    /// Under which policy, without a session: a file, or the name of a preset; can be given several
-    /// times
-    #[arg(long, value_name = "FILE", conflicts_with = "session")]
-    policy: Vec<String>,
     #[command(flatten)]
-    whom: Whom,
+    under: Under,
     /// Only those that are not its own and that it may do something to
     #[arg(long)]
     exposed: bool,
@@ -44,16 +36,15 @@ pub struct Arguments {
 
 /// Asks and shows.
 pub fn run(raw: &Arguments) -> Result<Exit, Failure> {
-    raw.whom.only_with(&raw.policy)?;
-    let mut processes = if raw.policy.is_empty() {
-        super::require_root()?;
-        let paths = Paths::system();
-        let session = session(&paths, raw.session.as_deref())?;
-        ask(&paths, &Request::Processes { session })?
-    } else {
-        let compiled = compile(&raw.policy, &raw.whom)?;
-        explain::exposures(&compiled, &compiled.rules, 0, &Nothing)
-            .map_err(|error| Failure::guard(sentence(&format!("{error:#}"))))?
+    let mut processes = match raw.under.policy()? {
+        None => {
+            super::require_root()?;
+            let paths = Paths::system();
+            let session = raw.under.session(&paths)?;
+            ask(&paths, &Request::Processes { session })?
+        }
+        Some(policy) => explain::exposures(&policy, &policy.rules, 0, &Nothing)
+            .map_err(|error| Failure::guard(sentence(&format!("{error:#}"))))?,
     };
     if raw.exposed {
         processes.retain(Exposure::is_exposed);
@@ -185,7 +176,7 @@ PID  USER  OF     MAY                         RULES    PROGRAM
 
     #[test]
     fn the_processes_of_this_machine_are_listed_under_a_policy() {
-        let compiled = compile(&["default".to_owned()], &Whom::default()).unwrap();
+        let compiled = Under::of("default").policy().unwrap().unwrap();
         let all = explain::exposures(&compiled, &compiled.rules, 0, &Nothing).unwrap();
         let own = all
             .iter()

@@ -45,15 +45,18 @@ impl Whom {
         })
     }
 
-    /// Fails unless it is said of policies: a session has a user and a workspace of its own.
-    pub fn only_with(&self, policies: &[String]) -> Result<(), Failure> {
-        if policies.is_empty() && (self.user.is_some() || self.workspace.is_some()) {
-            return Err(Failure::usage(
-                "--user and --workspace say for whom a policy is asked: name one with --policy. A \
-                 session that runs has its own.",
-            ));
+    /// Whether somebody in particular is named.
+    pub fn is_anybody(&self) -> bool {
+        self.user.is_some() || self.workspace.is_some()
+    }
+
+    /// Somebody, for tests.
+    #[cfg(test)]
+    pub fn of(user: &str, workspace: impl Into<PathBuf>) -> Self {
+        Self {
+            user: Some(user.to_owned()),
+            workspace: Some(workspace.into()),
         }
-        Ok(())
     }
 }
 
@@ -66,16 +69,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let place = directory.path().join("project");
         std::fs::create_dir(&place).unwrap();
-        let whom = Whom {
-            user: Some("daemon".to_owned()),
-            workspace: Some(place.clone()),
-        };
-        let subject = whom.subject().unwrap();
+        let subject = Whom::of("daemon", &place).subject().unwrap();
         assert_eq!((&*subject.user, subject.uid), ("daemon", 1));
         assert_eq!(subject.workspace, Some(place.canonicalize().unwrap()));
-        assert!(whom.only_with(&["default".to_owned()]).is_ok());
-        let failure = whom.only_with(&[]).unwrap_err();
-        assert!(failure.message.contains("name one with --policy"));
-        assert!(Whom::default().only_with(&[]).is_ok());
     }
 }

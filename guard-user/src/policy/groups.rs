@@ -4,7 +4,7 @@ use guard_ebpf::abi::COMM_LEN;
 
 use super::diagnostics::did_you_mean;
 use super::document::{Definition, Item, Selection};
-use super::glob::{Part, Token, least_length, parse_path, parse_word};
+use super::glob::{Part, Token, least_length, parse_path};
 use super::reader::{Entry, Reader};
 use super::tree::{Node, Value};
 use super::variables;
@@ -119,14 +119,7 @@ impl Reader<'_> {
     }
 
     fn command_name(&mut self, node: &Node, text: &str) -> Option<Vec<Token>> {
-        let letters = self.expanded(node, text).ok()?;
-        let tokens = match parse_word(&letters) {
-            Ok(tokens) => tokens,
-            Err(error) => {
-                self.mistake_in(node, error);
-                return None;
-            }
-        };
+        let tokens = self.word_glob(node, text)?;
         let longest = COMM_LEN - 1;
         if least_length(&tokens) > longest {
             let cut: String = text.chars().take(longest).collect();
@@ -176,7 +169,6 @@ impl Reader<'_> {
 
     /// A unit is any cgroup of that name, and everything below it.
     fn unit(&mut self, node: &Node, text: &str) -> Option<Vec<Vec<Part>>> {
-        let letters = self.expanded(node, text).ok()?;
         if text.contains('/') {
             self.mistake(
                 node.span,
@@ -191,13 +183,7 @@ impl Reader<'_> {
             );
             return None;
         }
-        let tokens = match parse_word(&letters) {
-            Ok(tokens) => tokens,
-            Err(error) => {
-                self.mistake_in(node, error);
-                return None;
-            }
-        };
+        let tokens = self.word_glob(node, text)?;
         Some(anywhere(vec![Part::Name(tokens)]).into())
     }
 
@@ -210,14 +196,7 @@ impl Reader<'_> {
             );
             return None;
         }
-        let letters = self.expanded(node, text).ok()?;
-        let tokens = match parse_word(&letters) {
-            Ok(tokens) => tokens,
-            Err(error) => {
-                self.mistake_in(node, error);
-                return None;
-            }
-        };
+        let tokens = self.word_glob(node, text)?;
         let around = |before: &str, after: &str| {
             let bytes = |text: &str| text.bytes().map(Token::Byte).collect::<Vec<_>>();
             Part::Name([bytes(before), tokens.clone(), bytes(after)].concat())

@@ -5,7 +5,7 @@
 use super::diagnostics::{Diagnostic, Sources, Span, did_you_mean_or};
 use super::document::Selection;
 use super::environment::{Environment, Host};
-use super::glob::{Letter, TextError};
+use super::glob::{Letter, TextError, Token, parse_word};
 use super::tree::{Node, Value};
 use super::variables::{Unexpanded, expand};
 
@@ -164,6 +164,13 @@ impl Reader<'_> {
             );
         }
         Some(value)
+    }
+
+    /// A glob that isn't about paths. `None` after a mistake, and where it has no value.
+    pub fn word_glob(&mut self, node: &Node, text: &str) -> Option<Vec<Token>> {
+        let letters = self.expanded(node, text).ok()?;
+        let tokens = parse_word(&letters);
+        tokens.map_err(|error| self.mistake_in(node, error)).ok()
     }
 
     /// A word with its variables replaced.

@@ -3,7 +3,6 @@
 use super::diagnostics::did_you_mean_or;
 use super::document::{Selection, SocketKind, SocketText, Via};
 use super::endpoints::{Digits, Prefix, endpoints, of_family, ports_between, prefix};
-use super::glob::parse_word;
 use super::parse::is_glob;
 use super::reader::{Entry, Reader};
 use super::tree::{Node, Value};
@@ -53,14 +52,7 @@ impl Reader<'_> {
             return None;
         }
         // With the `@`, so that a mistake is shown where it is.
-        let letters = self.expanded(node, text).ok()?;
-        let tokens = match parse_word(&letters) {
-            Ok(tokens) => tokens,
-            Err(error) => {
-                self.mistake_in(node, error);
-                return None;
-            }
-        };
+        let tokens = self.word_glob(node, text)?;
         Some(Via::Text(SocketText {
             kind: SocketKind::Abstract,
             patterns: vec![tokens],

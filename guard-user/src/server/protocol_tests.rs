@@ -42,6 +42,19 @@ fn the_form_on_the_wire_is_this() {
 }
 
 #[test]
+fn what_the_fuzzer_begins_with_can_be_asked_for() {
+    let mut kinds = std::collections::BTreeSet::new();
+    for text in include_str!("../../fuzz/control_socket.txt").lines() {
+        let line = format!("{{\"v\":{VERSION},\"body\":{text}}}");
+        let request = decode::<Request>(line.as_bytes()).unwrap_or_else(|error| {
+            panic!("{text}: {error}");
+        });
+        kinds.insert(format!("{:?}", std::mem::discriminant(&request)));
+    }
+    assert_eq!(kinds.len(), 12, "each kind of request has a line");
+}
+
+#[test]
 fn another_version_is_known_before_anything_else_is_read() {
     let line = br#"{"v":9,"body":{"dance":[]},"more":true}"#;
     assert_eq!(decode::<Request>(line), Err(Misunderstood::Version(9)));
