@@ -15,7 +15,7 @@ pub use tally::Tally;
 
 /// Seconds for each test in a virtual machine, where nobody says: a compiler that is started on an
 /// emulated processor, four times over, takes minutes, and longer where others use the machine too.
-const DEADLINE: u64 = 480;
+const DEADLINE: u64 = 600;
 
 /// Tests on this machine, then in virtual machines: every kernel of the matrix.
 #[derive(Debug, Default, clap::Args)]
