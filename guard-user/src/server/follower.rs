@@ -6,13 +6,17 @@ use std::rc::Rc;
 
 use tokio::sync::mpsc;
 
-use crate::events::event::Event;
+use crate::events::event::{Body, Event};
 use crate::events::filter::Filter;
 
 /// How many events may wait for a follower who reads slowly.
 const QUEUE: usize = 4096;
 /// How many bytes they may have, all together.
 const QUEUE_BYTES: usize = 4 << 20;
+/// How many more may wait, with as many bytes again, of those that are no verdicts: a session makes as
+/// many verdicts as it likes, and must not keep what is said of policies and sessions from whoever
+/// follows.
+const RESERVE: usize = 256;
 
 /// The end of a follower where events go in.
 pub(super) struct Follower {
@@ -37,7 +41,7 @@ struct Shared {
 
 /// A follower of the events that a filter wants.
 pub(super) fn queue(filter: Filter) -> (Follower, Following) {
-    let (sender, receiver) = mpsc::channel(QUEUE);
+    let (sender, receiver) = mpsc::channel(QUEUE + RESERVE);
     let shared = Rc::new(Shared::default());
     let follower = Follower {
         filter,
@@ -64,8 +68,12 @@ impl Follower {
         let line = line.get_or_insert_with(|| event.to_line().into());
         let Shared { waiting, missed } = &*self.shared;
         let bytes = waiting.get() + line.len();
+        let (reserve, most) = match event.body {
+            Body::Verdict(_) => (RESERVE, QUEUE_BYTES),
+            _ => (0, 2 * QUEUE_BYTES),
+        };
         // One always fits.
-        let has_room = waiting.get() == 0 || bytes <= QUEUE_BYTES;
+        let has_room = waiting.get() == 0 || bytes <= most && self.lines.capacity() > reserve;
         if has_room && self.lines.try_send(Rc::clone(line)).is_ok() {
             waiting.set(bytes);
         } else {
@@ -89,7 +97,7 @@ impl Following {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::events::event::{Body, Level, Notice, VERSION};
+    use crate::events::event::{Level, Notice, VERSION};
     use crate::events::time::Time;
 
     fn notice(length: usize) -> Event {
@@ -111,11 +119,21 @@ mod tests {
         runtime.unwrap().block_on(following.next())
     }
 
+    /// A verdict that takes so many bytes, and some.
+    fn verdict(length: usize) -> Event {
+        let mut event = crate::events::samples::named("signal");
+        let Body::Verdict(judged) = &mut event.body else {
+            panic!("{event:?}");
+        };
+        judged.because = Some("x".repeat(length));
+        event
+    }
+
     #[test]
     fn a_follower_that_pauses_costs_so_many_bytes_and_no_more() {
         let (one, mut following) = queue(Filter::default());
         let (other, others) = queue(Filter::default());
-        let event = notice(QUEUE_BYTES / 8);
+        let event = verdict(QUEUE_BYTES / 8);
         for _ in 0..20 {
             let mut line = None;
             assert!(one.send(&event, &mut line) && other.send(&event, &mut line));
@@ -134,7 +152,28 @@ mod tests {
         assert!(!other.send(&event, &mut None));
         // However large it is, one comes through.
         let (one, mut following) = queue(Filter::default());
-        assert!(one.send(&notice(2 * QUEUE_BYTES), &mut None));
+        assert!(one.send(&verdict(2 * QUEUE_BYTES), &mut None));
         assert_eq!(next(&mut following).unwrap().1, 0);
+    }
+
+    #[test]
+    fn no_number_of_verdicts_keeps_notices_away() {
+        for (count, length) in [(QUEUE + 5, 0), (13, QUEUE_BYTES / 8)] {
+            let (one, _following) = queue(Filter::default());
+            let event = verdict(length);
+            for _ in 0..count {
+                assert!(one.send(&event, &mut None));
+            }
+            assert!(one.shared.missed.take() >= 5, "{length} bytes");
+            for _ in 0..RESERVE {
+                assert!(one.send(&notice(10), &mut None));
+            }
+            assert_eq!(one.shared.missed.get(), 0);
+            for _ in 0..20 {
+                assert!(one.send(&notice(QUEUE_BYTES / 8), &mut None));
+            }
+            assert!(one.shared.waiting.get() <= 2 * QUEUE_BYTES);
+            assert!(one.shared.missed.get() > 0);
+        }
     }
 }
