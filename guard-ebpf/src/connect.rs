@@ -24,7 +24,7 @@ use crate::actor;
 use crate::file;
 use crate::grants;
 use crate::identity::session_of;
-use crate::judge::{self, Act};
+use crate::judge::{self, Act, Under};
 use crate::listen;
 use crate::maps::{ADDRESSES, SOCKETS};
 use crate::outcome::Outcome;
@@ -90,12 +90,11 @@ fn decide(
 
 /// Counts and records an outcome. Returns what the hook returns.
 #[inline(always)]
-fn settle(act: Act, outcome: Outcome, policy: u32, peer: &Peer) -> i32 {
-    let outcome = grants::lift(act, judge::spend(act, outcome), || {
-        grants::socket(act, peer)
-    });
+fn settle(act: Act, under: Under, outcome: Outcome, peer: &Peer) -> i32 {
+    let outcome = judge::spend(act, under, outcome);
+    let outcome = grants::lift(act, under, outcome, || grants::socket(act, peer));
     if judge::conclude(act, outcome) {
-        report::socket(&outcome.header(Kind::Socket, act, policy), peer);
+        report::socket(&outcome.header(Kind::Socket, act, under.id), peer);
     }
     outcome.returned()
 }
@@ -186,8 +185,9 @@ extern "C" fn judge_address(session: u32, what: u64, network: u64, place: u64) -
     };
     let act = Act::new(session, Operation::Connect);
     let Some((policy, slot)) = judge::policy_of(session) else {
-        return settle(act, Outcome::deny(Reason::Error), 0, &peer).unsigned_abs();
+        return settle(act, Under::NONE, Outcome::deny(Reason::Error), &peer).unsigned_abs();
     };
+    let under = Under::of(policy, slot);
     let candidates = Candidates::about(policy, act.operation, act.detail);
     let local = internet && is_local(address);
     let (row, free) = if internet {
@@ -202,7 +202,7 @@ extern "C" fn judge_address(session: u32, what: u64, network: u64, place: u64) -
     if own_counts && local && is_tcp && listen::is_own(session, network, address, peer.port) {
         outcome = Outcome::own();
     }
-    match settle(act, outcome, policy.id, &peer) {
+    match settle(act, under, outcome, &peer) {
         0 => 0,
         _ if internet => REFUSED,
         verdict => verdict.unsigned_abs(),
@@ -234,8 +234,9 @@ fn judge_unix(session: u32, kind: u16, other: Sock) -> i32 {
     };
     let act = Act::new(session, Operation::Connect);
     let Some((policy, slot)) = judge::policy_of(session) else {
-        return settle(act, Outcome::deny(Reason::Error), 0, &peer);
+        return settle(act, Under::NONE, Outcome::deny(Reason::Error), &peer);
     };
+    let under = Under::of(policy, slot);
     let outcome = match file {
         Some(dentry) => file::decide(policy, slot, act, false, dentry.entry()),
         None => {
@@ -249,7 +250,7 @@ fn judge_unix(session: u32, kind: u16, other: Sock) -> i32 {
             )
         }
     };
-    settle(act, outcome, policy.id, &peer)
+    settle(act, under, outcome, &peer)
 }
 
 /// Judges the moving of a socket's file: rules find a Unix socket by where its file is now, so
@@ -277,10 +278,11 @@ pub fn judge_move(session: u32, from: Dentry) -> i32 {
     };
     let act = Act::new(session, Operation::Connect);
     let Some((policy, slot)) = judge::policy_of(session) else {
-        return settle(act, Outcome::deny(Reason::Error), 0, &peer);
+        return settle(act, Under::NONE, Outcome::deny(Reason::Error), &peer);
     };
+    let under = Under::of(policy, slot);
     let outcome = file::decide(policy, slot, act, false, from.entry());
-    settle(act, outcome, policy.id, &peer)
+    settle(act, under, outcome, &peer)
 }
 
 /// Judges connections.

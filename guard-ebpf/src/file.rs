@@ -15,7 +15,7 @@ use guard_ebpf::session::GUARD;
 use crate::access::{Dentry, Entry, Inode, S_IFBLK, S_IFCHR, Task, forget};
 use crate::actor;
 use crate::grants;
-use crate::judge::{self, Act};
+use crate::judge::{self, Act, Under};
 use crate::maps::{INODES, MOUNTED};
 use crate::outcome::Outcome;
 use crate::own::{self, Own};
@@ -169,11 +169,19 @@ fn in_region(act: Act, region: Region, inode: Option<Inode>, target: Entry) -> O
         act.operation = Operation::Machine as u32;
         act.detail = region;
     }
-    let (outcome, policy) = match judge::policy_of(act.session) {
-        None => (Outcome::deny(Reason::Error), 0),
-        Some((policy, _)) if region == PIN => (Outcome::deny(Reason::GuardPin), policy.id),
-        Some((policy, _)) if region == KEEPER => (Outcome::deny(Reason::GuardProcess), policy.id),
+    let (outcome, under) = match judge::policy_of(act.session) {
+        None => (Outcome::deny(Reason::Error), Under::NONE),
+        Some((policy, slot)) if region == PIN || region == KEEPER => {
+            let reason = if region == PIN {
+                Reason::GuardPin
+            } else {
+                Reason::GuardProcess
+            };
+            let under = Under::of(policy, slot);
+            (Outcome::deny(reason), under)
+        }
         Some((policy, slot)) => {
+            let under = Under::of(policy, slot);
             let outcome = decide(policy, slot, act, free, target);
             let own = match inode {
                 Some(inode) if outcome.yields() || outcome.is_recorded_only() => {
@@ -197,14 +205,13 @@ fn in_region(act: Act, region: Region, inode: Option<Inode>, target: Entry) -> O
                 }
                 _ => outcome,
             };
-            (outcome, policy.id)
+            (outcome, under)
         }
     };
-    let outcome = grants::lift(act, judge::spend(act, outcome), || {
-        grants::file(act, target)
-    });
+    let outcome = judge::spend(act, under, outcome);
+    let outcome = grants::lift(act, under, outcome, || grants::file(act, target));
     if judge::conclude(act, outcome) {
-        report::file(&outcome.header(Kind::File, act, policy), target);
+        report::file(&outcome.header(Kind::File, act, under.id), target);
     }
     outcome
 }

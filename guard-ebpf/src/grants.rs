@@ -15,8 +15,8 @@ use guard_ebpf::session::place;
 use crate::access::{Entry, Task};
 use crate::connect::{AF_INET, AF_INET6};
 use crate::identity::add;
-use crate::judge::{Act, TICK, is_guard, policy_of};
-use crate::maps::{GRANTED, GRANTS};
+use crate::judge::{Act, TICK, Under, is_guard};
+use crate::maps::{GRANTED, GRANTS, POLICIES};
 use crate::outcome::{Outcome, pack};
 use crate::report::{self, Peer};
 
@@ -67,7 +67,7 @@ pub fn socket(act: Act, peer: &Peer) -> Target {
 /// What becomes of an outcome when the session has a grant for just this. What makes no record uses
 /// none up: each use is told.
 #[inline(always)]
-pub fn lift(act: Act, outcome: Outcome, target: impl FnOnce() -> Target) -> Outcome {
+pub fn lift(act: Act, under: Under, outcome: Outcome, target: impl FnOnce() -> Target) -> Outcome {
     if act.quiet
         || !outcome.can_be_lifted()
         || GRANTED
@@ -79,7 +79,7 @@ pub fn lift(act: Act, outcome: Outcome, target: impl FnOnce() -> Target) -> Outc
     let Target([first, second, third]) = target();
     let what = u64::from(act.operation) | u64::from(act.detail) << 16;
     outcome.lifted(lift_by(
-        act.session,
+        u64::from(under.slot) << 32 | u64::from(act.session),
         u64::from(outcome.bits()) << 32 | what,
         first,
         second,
@@ -88,12 +88,14 @@ pub fn lift(act: Act, outcome: Outcome, target: impl FnOnce() -> Target) -> Outc
 }
 
 /// Looks for a grant and uses it: the packed decision. A global function: the verifier looks at it
-/// once. `what` is the operation, the detail and the outcome so far.
+/// once. `who` is the session and the policy's slot, `what` the operation, the detail and the outcome so
+/// far.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn lift_by(session: u32, what: u64, first: u64, second: u64, third: u64) -> u32 {
+extern "C" fn lift_by(who: u64, what: u64, first: u64, second: u64, third: u64) -> u32 {
+    let session = who as u32;
     let outcome = Outcome::from_bits((what >> 32) as u32);
-    let Some((policy, _)) = policy_of(session) else {
+    let Some(policy) = POLICIES.get((who >> 32) as u32) else {
         return outcome.bits();
     };
     let number = if outcome.is_under_rule() {

@@ -71,7 +71,34 @@ impl Act {
     }
 }
 
-/// The policy of a session, with its slot.
+/// The policy that an act is judged under, from beginning to end: an edit may put another in force
+/// meanwhile. This one stays where it is until no program looks at it any more.
+#[derive(Clone, Copy)]
+pub struct Under {
+    /// Where it is.
+    pub slot: u32,
+    /// Its number, for records.
+    pub id: u32,
+}
+
+impl Under {
+    /// None: what is refused for that is not lifted by anything.
+    pub const NONE: Self = Self {
+        slot: u32::MAX,
+        id: 0,
+    };
+
+    /// The policy in a slot.
+    #[inline(always)]
+    pub fn of(policy: &Policy, slot: u32) -> Self {
+        Self {
+            slot,
+            id: policy.id,
+        }
+    }
+}
+
+/// The policy of a session, with its slot. Asked once for each act ([`Under`]).
 #[inline(always)]
 pub fn policy_of(session: u32) -> Option<(&'static Policy, u32)> {
     let Session { id, slot } = *SESSIONS.get(place(session))?;
@@ -188,13 +215,18 @@ pub fn conclude_candidates(slot: u32, candidates: Candidates, free: bool) -> Out
 /// returns.
 #[inline(always)]
 pub fn process(act: Act, actor: &Actor, target: Task) -> i32 {
-    let (outcome, policy) = match policy_of(act.session) {
-        None => (Outcome::deny(Reason::Error), 0),
-        Some((policy, slot)) => (decide_process(policy, slot, act, actor, target), policy.id),
+    let (outcome, under) = match policy_of(act.session) {
+        None => (Outcome::deny(Reason::Error), Under::NONE),
+        Some((policy, slot)) => {
+            let under = Under::of(policy, slot);
+            (decide_process(policy, slot, act, actor, target), under)
+        }
     };
-    let outcome = grants::lift(act, spend(act, outcome), || grants::process(target));
+    let outcome = spend(act, under, outcome);
+    let outcome = grants::lift(act, under, outcome, || grants::process(target));
     if conclude(act, outcome) {
-        report::process(&outcome.header(Kind::Process, act, policy), actor, target);
+        let header = outcome.header(Kind::Process, act, under.id);
+        report::process(&header, actor, target);
     }
     outcome.returned()
 }
@@ -203,19 +235,20 @@ pub fn process(act: Act, actor: &Actor, target: Task) -> i32 {
 /// `capability` and `number` are for the record.
 #[inline(always)]
 pub fn machine(act: Act, capability: u32, number: u32) -> i32 {
-    let (outcome, policy) = match policy_of(act.session) {
-        None => (Outcome::deny(Reason::Error), 0),
+    let (outcome, under) = match policy_of(act.session) {
+        None => (Outcome::deny(Reason::Error), Under::NONE),
         Some((policy, slot)) => {
+            let under = Under::of(policy, slot);
             let mut candidates = Candidates::about(policy, act.operation, act.detail);
             // What no file stands for matches no path.
             candidates.narrow(policy, Selector::Path, Bits::NONE);
             actor::narrow(&mut candidates, policy, slot);
-            (conclude_candidates(slot, candidates, false), policy.id)
+            (conclude_candidates(slot, candidates, false), under)
         }
     };
-    let outcome = grants::lift(act, spend(act, outcome), Target::facility);
+    let outcome = grants::lift(act, under, spend(act, under, outcome), Target::facility);
     if conclude(act, outcome) {
-        let header = outcome.header(Kind::Machine, act, policy);
+        let header = outcome.header(Kind::Machine, act, under.id);
         report::machine(&header, capability, number);
     }
     outcome.returned()
@@ -223,29 +256,29 @@ pub fn machine(act: Act, capability: u32, number: u32) -> i32 {
 
 /// What becomes of an outcome when the limit of its rule counts.
 #[inline(always)]
-pub fn spend(act: Act, outcome: Outcome) -> Outcome {
+pub fn spend(act: Act, under: Under, outcome: Outcome) -> Outcome {
     if outcome.is_limited() {
-        let spent = spend_one(act.session, u32::from(outcome.rule()));
+        let spent = spend_one(act.session, under.slot, u32::from(outcome.rule()));
         outcome.spent(spent)
     } else {
         outcome
     }
 }
 
-/// Spends one of what a rule lets through: the packed decision. A global function: the verifier
-/// looks at it once.
+/// Spends one of what a rule of the policy in a slot lets through: the packed decision. A global
+/// function: the verifier looks at it once.
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn spend_one(session: u32, rule: u32) -> u32 {
+extern "C" fn spend_one(session: u32, slot: u32, rule: u32) -> u32 {
     let rule = rule as u8;
-    match policy_of(session) {
+    match POLICIES.get(slot) {
         None => pack(Decision::deny(Reason::Error)),
-        Some((policy, _)) if budget::spend(session, policy, rule) => pack(Decision {
+        Some(policy) if budget::spend(session, policy, rule) => pack(Decision {
             verdict: Verdict::Allow,
             rule,
             ..Decision::deny(Reason::Rule)
         }),
-        Some((policy, _)) => pack(exceeded(policy, rule)),
+        Some(policy) => pack(exceeded(policy, rule)),
     }
 }
 

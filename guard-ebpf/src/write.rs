@@ -61,8 +61,11 @@ fn judge_opening(session: u32, file: File) -> i32 {
     let Some(inode) = file.inode() else {
         return judge::EPERM;
     };
-    // A message queue is opened with whatever flags the caller gave: those alone say nothing.
-    let is_nameless = file.flags() & O_TMPFILE != 0 && inode.links() == 0 && dentry.is_unhashed();
+    // A message queue is opened with whatever flags the caller gave: those alone say nothing. On
+    // overlayfs such a file counts as linked once (`ovl_create_tmpfile`, 6.1).
+    let is_nameless = file.flags() & O_TMPFILE != 0
+        && dentry.is_unhashed()
+        && (inode.links() == 0 || inode.file_system().1 == magic::OVERLAY);
     if file.mode() & FMODE_CREATED != 0 || is_nameless {
         own::make(inode, session);
         return 0;
@@ -84,17 +87,19 @@ const fn writable(session: u32, policy: u32) -> u64 {
 /// Judges writing to a file; what was let through is remembered.
 #[inline(always)]
 fn judge_writing(session: u32, inode: Inode, dentry: Dentry) -> i32 {
+    // Before it is judged: what one policy lets be written is not to count under the next.
+    let before = judge::policy_of(session).map(|(policy, _)| policy.id);
     let outcome = file::with_inode(Act::new(session, Operation::Overwrite), inode, dentry);
     let verdict = outcome.returned();
     // What may be written in procfs depends on who writes, and not on the file alone.
     if verdict == 0
         && (outcome.is_for_all() || outcome.is_granted())
         && inode.file_system().1 != magic::PROC
-        && let Some((policy, _)) = judge::policy_of(session)
+        && let Some(policy) = before
     {
         let mut mark = Mark::default();
         if let Some(mark) = INODES.get_or_insert(inode, &mut mark) {
-            mark.writable = writable(session, policy.id);
+            mark.writable = writable(session, policy);
         }
     }
     verdict

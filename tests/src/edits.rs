@@ -88,7 +88,7 @@ impl Tail {
             let event: Value = serde_json::from_str(&line)?;
             match event["change"].as_str() {
                 Some("applied") => return Ok(()),
-                Some("rejected") => anyhow::bail!("{event}"),
+                Some("rejected" | "ended") => anyhow::bail!("{event}"),
                 _ => {}
             }
         }
@@ -125,6 +125,11 @@ fn edits_under_load(_: &mut Context) -> anyhow::Result<()> {
         agent.succeed("hammer", &words).map(|done| (done, agent))
     });
     let edited = (1..=edits).try_for_each(|edit| {
+        // Where it has found a wrong verdict, nothing would happen any more.
+        ensure!(
+            !hammering.is_finished(),
+            "it has stopped before edit {edit}"
+        );
         let new = format!("{file}.new");
         fs::write(&new, policy(edit))?;
         fs::rename(&new, &file)?;

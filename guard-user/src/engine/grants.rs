@@ -6,7 +6,7 @@ use guard_ebpf::grant::{Grant, GrantKey};
 use guard_ebpf::session::place;
 
 use super::Engine;
-use super::install::grace_period;
+use super::grace::grace_period;
 use super::maps::full;
 use super::shared::Shared;
 
@@ -20,7 +20,7 @@ impl Engine {
             .insert(Shared(key), Shared(grant), 0)
             .map_err(|error| full(error, "grants", MAX_GRANTS))?;
         // As in `revoke`: one for the same thing has been replaced.
-        grace_period();
+        grace_period()?;
         self.count_grants(key.session)
     }
 
@@ -45,7 +45,7 @@ impl Engine {
             result => result.context("the grant cannot be taken back")?,
         }
         // A program that has found it may look at its memory still, which the next grant gets.
-        grace_period();
+        grace_period()?;
         self.count_grants(key.session)
     }
 

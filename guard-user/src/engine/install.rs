@@ -2,7 +2,6 @@
 //! it, and stays until no program can be looking at it any more.
 
 use std::collections::HashSet;
-use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use guard_ebpf::abi::{MAX_EXECUTABLES, MAX_POLICIES, MAX_ROWS, MAX_STARTS};
@@ -11,6 +10,7 @@ use guard_ebpf::policy::{Policy, UserKey};
 use guard_ebpf::record::ExecutableKey;
 
 use super::Engine;
+use super::grace::grace_period;
 use super::maps::{full, within};
 use super::shared::Shared;
 use crate::policy::compiled::Compiled;
@@ -125,7 +125,7 @@ impl Engine {
             .iter()
             .any(|(_, slot, _)| *slot == installed.slot);
         ensure!(!used, "the policy {} is still in force", installed.id);
-        grace_period();
+        grace_period()?;
         self.clear_slot(installed.slot)?;
         self.slots.give_back(installed)
     }
@@ -269,19 +269,6 @@ fn first_gap(mut taken: Vec<(u32, u32)>, wanted: u32) -> Option<u32> {
         start = start.max(first + count);
     }
     (MAX_ROWS.checked_sub(start)? >= wanted).then_some(start)
-}
-
-/// Waits until every program that runs now has ended: they run inside RCU's read side, and
-/// this command is a grace period (`membarrier(2)`, 4.3).
-pub(super) fn grace_period() {
-    const MEMBARRIER_CMD_GLOBAL: libc::c_int = 1;
-    // SAFETY: no pointers.
-    let result = unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) };
-    if result != 0 {
-        // Kernels with processors that have no tick refuse it. A slot is used again only
-        // after all others have been, and no program runs for as long as this.
-        std::thread::sleep(Duration::from_secs(1));
-    }
 }
 
 #[cfg(test)]

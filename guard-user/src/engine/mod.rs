@@ -5,8 +5,10 @@
 
 pub mod attempts;
 mod btf;
+mod call;
 mod debug;
 mod facts;
+mod grace;
 mod grants;
 mod install;
 mod kernel;

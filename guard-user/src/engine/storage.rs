@@ -7,20 +7,7 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 
 use aya::Pod;
 
-/// `BPF_MAP_LOOKUP_ELEM`.
-const LOOKUP: libc::c_long = 1;
-/// `BPF_MAP_UPDATE_ELEM`.
-const UPDATE: libc::c_long = 2;
-
-/// The arguments of both, as in `union bpf_attr`.
-#[repr(C)]
-struct Element {
-    map: u32,
-    reserved: u32,
-    key: u64,
-    value: u64,
-    flags: u64,
-}
+use super::call::{Element, LOOKUP_ELEMENT, UPDATE_ELEMENT, bpf};
 
 /// What is stored with an object; none when nothing is. `room` is where it is put.
 pub fn get<T: Pod>(
@@ -28,7 +15,7 @@ pub fn get<T: Pod>(
     object: BorrowedFd<'_>,
     mut room: T,
 ) -> io::Result<Option<T>> {
-    match element(LOOKUP, map, object, &mut room) {
+    match element(LOOKUP_ELEMENT, map, object, &mut room) {
         Err(error) if error.raw_os_error() == Some(libc::ENOENT) => Ok(None),
         result => result.map(|()| Some(room)),
     }
@@ -36,7 +23,7 @@ pub fn get<T: Pod>(
 
 /// Stores a value with an object.
 pub fn set<T: Pod>(map: BorrowedFd<'_>, object: BorrowedFd<'_>, mut value: T) -> io::Result<()> {
-    element(UPDATE, map, object, &mut value)
+    element(UPDATE_ELEMENT, map, object, &mut value)
 }
 
 fn element<T: Pod>(
@@ -54,18 +41,6 @@ fn element<T: Pod>(
         flags: 0,
     };
     // SAFETY: the kernel reads the key and reads or writes the value, whose type is that of the
-    // caller's map; both live until it returns. It reads as much of the arguments as is said.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_bpf,
-            command,
-            &raw const element,
-            size_of::<Element>(),
-        )
-    };
-    if result == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
+    // caller's map; both live until it returns.
+    unsafe { bpf(command, &element) }.map(drop)
 }
