@@ -1,0 +1,40 @@
+//! What has to be known of a session beside its policy, by whoever knows it: the server, of those that
+//! run; nobody, of those that could.
+
+use std::os::fd::BorrowedFd;
+
+use anyhow::Result;
+use guard_ebpf::grant::GrantKey;
+
+/// Whose own a file is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// No session's, as far as is known.
+    Nobody,
+    /// A session has made it.
+    Made(u32),
+    /// It lies in a directory that a session has made.
+    Below(u32),
+    /// A session has made it, and the kernel has dropped it from memory since.
+    Remembered(u32),
+}
+
+/// What is known of the session beside its policy.
+pub trait Knowledge {
+    /// The sessions of processes, in their order.
+    fn sessions_of(&self, pids: &[u32]) -> Result<Vec<Option<u32>>>;
+    /// The session of a process.
+    fn session_of(&self, pid: u32) -> Result<Option<u32>> {
+        Ok(self.sessions_of(&[pid])?.pop().flatten())
+    }
+    /// Whose own a file is, by a descriptor of it (`O_PATH` will do).
+    fn whose(&self, file: BorrowedFd<'_>) -> Result<Whose>;
+    /// Whether a process is one of guard's.
+    fn is_guard(&self, pid: u32) -> bool;
+    /// Whether a session has exceeded one of its policy's limits.
+    fn has_exceeded(&self, session: u32, limit: u8) -> bool;
+    /// What persons have granted a session, as far as it holds still.
+    fn granted(&self, session: u32) -> Vec<GrantKey>;
+    /// What a session is called.
+    fn name(&self, session: u32) -> String;
+}
