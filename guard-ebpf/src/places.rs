@@ -32,7 +32,6 @@ pub mod magic {
     pub const F2FS: u64 = 0xf2f5_2010;
     pub const TMPFS: u64 = 0x0102_1994;
     pub const RAMFS: u64 = 0x8584_58f6;
-    pub const OVERLAY: u64 = 0x794c_7630;
 }
 
 /// The facility that every file of a file system stands for, by the magic number; none for trees of

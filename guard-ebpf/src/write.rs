@@ -61,11 +61,8 @@ fn judge_opening(session: u32, file: File) -> i32 {
     let Some(inode) = file.inode() else {
         return judge::EPERM;
     };
-    // A message queue is opened with whatever flags the caller gave: those alone say nothing. On
-    // overlayfs such a file counts as linked once (`ovl_create_tmpfile`, 6.1).
-    let is_nameless = file.flags() & O_TMPFILE != 0
-        && dentry.is_unhashed()
-        && (inode.links() == 0 || inode.file_system().1 == magic::OVERLAY);
+    // A message queue is opened with whatever flags the caller gave: those alone say nothing.
+    let is_nameless = file.flags() & O_TMPFILE != 0 && inode.links() == 0 && dentry.is_unhashed();
     if file.mode() & FMODE_CREATED != 0 || is_nameless {
         own::make(inode, session);
         return 0;

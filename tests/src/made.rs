@@ -136,7 +136,7 @@ fn in_every_way(_: &mut Context) -> anyhow::Result<()> {
             for way in WAYS {
                 cases.run(format_args!("{who}, {kind}: {}", way.name), || {
                     let path = format!("{place}/own");
-                    // Without a name it is its own there too; with one it is not (docs/default.md).
+                    // There it is not known any more when it has its name (docs/default.md).
                     if (kind, way.name) == ("overlay", NAMELESS) {
                         return Ok(());
                     }

@@ -207,7 +207,6 @@ impl Server {
     }
 }
 
-/// Who is at the other end: root, or the user that the server runs as.
 /// Sends them in lines that are not too long.
 async fn send_processes(connection: &mut Connection, processes: Vec<Exposure>) -> io::Result<()> {
     let mut left = processes;
@@ -223,6 +222,7 @@ async fn send_processes(connection: &mut Connection, processes: Vec<Exposure>) -
     }
 }
 
+/// Who is at the other end: root, or the user that the server runs as.
 fn peer(stream: &UnixStream) -> Result<Peer, Refused> {
     let credentials = stream
         .peer_cred()
