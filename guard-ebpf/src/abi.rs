@@ -2,7 +2,7 @@
 
 /// Version of everything that is pinned: maps, layouts, programs. A pin directory of
 /// another version is never adopted. Raise it with every change of a layout.
-pub const ABI_VERSION: u32 = 7;
+pub const ABI_VERSION: u32 = 8;
 
 /// The size of `comm` in the kernel (`TASK_COMM_LEN`), the terminating NUL included.
 pub const COMM_LEN: usize = 16;
@@ -27,6 +27,19 @@ pub const MAX_STARTS: u32 = 16_384;
 
 /// How many tasks can carry a label on kernels whose task storage can fail (before 6.2).
 pub const MAX_TASKS: u32 = 65_536;
+
+/// How many names of sessions all policies together can ask for (`NAMED`).
+pub const MAX_NAMED: u32 = 4096;
+
+/// How many bytes of a command line are kept. Of a longer one nothing is known.
+pub const COMMAND_LEN: usize = 2048;
+
+/// How far up a process's ancestors are looked at; of one that has more, they are not known.
+pub const MAX_ANCESTORS: u32 = 64;
+
+/// How many descriptors of a process are looked at for sockets; of one with room for more, what it
+/// listens at is not known.
+pub const MAX_DESCRIPTORS: u32 = 65_536;
 
 /// How many open files can have had their signal owner set by a session (`OWNERS`).
 pub const MAX_OWNERS: u32 = 16_384;

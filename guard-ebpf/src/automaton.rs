@@ -18,7 +18,9 @@ pub struct Row {
     pub matches: Bits,
     /// The clauses for which this directory must stay where it is, because of a place below it: they
     /// count the other way for what is done to the directory. A rule that refuses then matches, and
-    /// one that lets through everything but that place does not.
+    /// one that lets through everything but that place does not. Of kinds of which a process can have
+    /// several: the clauses that must not match when one of them ends here
+    /// ([`crate::policy::several`]).
     pub ancestors: Bits,
     /// The next row for each class, as an index into the map of all rows.
     pub next: [u16; CLASSES],
@@ -63,11 +65,13 @@ pub struct Start {
     pub executable: u16,
     /// For the path of the actor's executable, from the root of its file system.
     pub actor: u16,
+    /// For the path of the executable of a target's ancestor, from the root of its file system.
+    pub ancestor: u16,
 }
 
 const _: () = {
     assert!(size_of::<Row>() == 32 + 2 * CLASSES);
     assert!(size_of::<StartKey>() == 8);
-    assert!(size_of::<Start>() == 6);
+    assert!(size_of::<Start>() == 8);
     assert!(CLASSES.is_power_of_two());
 };

@@ -192,7 +192,7 @@ extern "C" fn judge_address(session: u32, what: u64, network: u64, place: u64) -
     let local = internet && is_local(address);
     let (row, free) = if internet {
         let free = kind == SOCK_DGRAM || !local;
-        (walk::endpoint(slot, address, port.into()), free)
+        (walk::endpoint(policy, slot, address, port.into()), free)
     } else {
         (walk::family(slot, family.into()), false)
     };

@@ -27,6 +27,7 @@ use guard_ebpf::record::{Member, NO_NUMBER};
 use guard_ebpf::session::{Counters, Label, place};
 
 use crate::access::{Arguments, Cgroup, Task, labels_in_table};
+use crate::commands;
 use crate::judge::{self, Act};
 use crate::maps::{CGROUPS, COUNTERS, LABELS, SESSIONS, TASKS};
 use crate::report;
@@ -39,6 +40,9 @@ const CGROUP_DEPTH: u32 = 64;
 /// `CLONE_INTO_CGROUP` (5.7): the child would begin in another cgroup, without the session's
 /// limits.
 const CLONE_INTO_CGROUP: u64 = 0x2_0000_0000;
+
+/// `CLONE_THREAD`.
+const CLONE_THREAD: u64 = 0x1_0000;
 
 /// `-EAGAIN`: what a fork returns that could not be labelled, as at the limit of processes.
 const EAGAIN: i32 = -11;
@@ -105,14 +109,14 @@ pub fn add(counter: &mut u64, value: u64) -> u64 {
 /// Labels a task that has no label; false when that is impossible.
 #[inline(always)]
 fn label(task: Task, session: u32) -> bool {
-    let mut label = Label {
+    let label = Label {
         session,
         ..Label::default()
     };
     let stored = if labels_in_table() {
         TASKS.insert(task.address(), label, 0).is_ok()
     } else {
-        LABELS.get_or_insert(task, &mut label).is_some()
+        LABELS.get_or_insert(task, &label).is_some()
     };
     if let Some(counters) = counters(session) {
         if stored {
@@ -135,12 +139,15 @@ fn judge_cgroup(session: u32) -> i32 {
 #[lsm(hook = "task_alloc")]
 pub fn task_alloc(context: LsmContext) -> i32 {
     let arguments = Arguments::of(&context, ProgramId::task_alloc);
+    let child = Task::from_argument(arguments.get(0));
+    let is_thread = arguments.get(1) & CLONE_THREAD != 0;
+    commands::inherit(Task::current().leader(), child, is_thread);
     let session = session_of(Task::current());
     if session == 0 {
         if labels_in_table() {
             // A task whose end was not seen, since tracing was switched off, may have left its
             // label at the address that this one has now.
-            let _ = TASKS.remove(Task::from_argument(arguments.get(0)).address());
+            let _ = TASKS.remove(child.address());
         }
         return 0;
     }
@@ -150,7 +157,7 @@ pub fn task_alloc(context: LsmContext) -> i32 {
             return verdict;
         }
     }
-    if label(Task::from_argument(arguments.get(0)), session) {
+    if label(child, session) {
         return 0;
     }
     warn!(
@@ -164,6 +171,7 @@ pub fn task_alloc(context: LsmContext) -> i32 {
 #[lsm(hook = "task_free")]
 pub fn task_free(context: LsmContext) -> i32 {
     let task = Task::from_argument(Arguments::of(&context, ProgramId::task_free).get(0));
+    commands::forget(task);
     let session = own_session(task);
     if session == 0 {
         return 0;

@@ -21,6 +21,7 @@ use crate::identity::{add, counters};
 use crate::maps::{GUARDS, POLICIES, ROWS, SESSIONS, STARTS, USERS};
 use crate::outcome::{Outcome, RECORDED, pack};
 use crate::report::{self, Actor};
+use crate::target;
 use crate::walk;
 
 /// `-EPERM`: what every refused operation returns.
@@ -101,7 +102,7 @@ impl Under {
 /// The policy of a session, with its slot. Asked once for each act ([`Under`]).
 #[inline(always)]
 pub fn policy_of(session: u32) -> Option<(&'static Policy, u32)> {
-    let Session { id, slot } = *SESSIONS.get(place(session))?;
+    let Session { id, slot, .. } = *SESSIONS.get(place(session))?;
     if id == session {
         Some((POLICIES.get(slot)?, slot))
     } else {
@@ -168,6 +169,9 @@ fn decide_process(policy: &'static Policy, slot: u32, act: Act, by: &Actor, task
             end = walk::cgroup(slot, policy.cgroup_start, node, depth);
         }
         candidates.narrow(policy, Selector::Cgroup, row(end).matches);
+    }
+    if target::is_asked(candidates, policy) {
+        target::narrow(&mut candidates, policy, slot, task);
     }
     match by {
         Actor::Current => {

@@ -40,6 +40,7 @@ fields! {
     TaskParent = "task_struct"."real_parent";
     TaskSignal = "task_struct"."signal";
     SignalLimits = "signal_struct"."rlim";
+    TaskFiles = "task_struct"."files";
     TaskNamespaces = "task_struct"."nsproxy";
     NamespacesMount = "nsproxy"."mnt_ns";
     MountNamespaceUser = "mnt_namespace"."user_ns";
@@ -58,6 +59,13 @@ fields! {
     FileMode = "file"."f_mode";
     FileFlags = "file"."f_flags";
     FileInode = "file"."f_inode";
+    FilePrivate = "file"."private_data";
+    FilesTable = "files_struct"."fdt";
+    TableSize = "fdtable"."max_fds";
+    TableFiles = "fdtable"."fd";
+    BinaryPlace = "linux_binprm"."p";
+    BinaryEnd = "linux_binprm"."exec";
+    BinaryArguments = "linux_binprm"."argc";
     PathDentry = "path"."dentry";
     DentryParent = "dentry"."d_parent";
     DentryHash = "dentry"."d_hash";
@@ -178,6 +186,7 @@ programs! {
     task_alloc: Lsm "task_alloc" ("task", "clone_flags"), "labels every child and thread of a session";
     task_free: Lsm "task_free" ("task"), "counts the tasks that a session has left";
     bprm_creds_for_exec: Lsm "bprm_creds_for_exec" (), "keeps the label when a thread that is not the leader executes";
+    bprm_committed_creds: Lsm "bprm_committed_creds" ("bprm"), "keeps command lines, where policies ask for them";
     cgroup_attach_task: Tracepoint "cgroup_attach_task" ("dst_cgrp", "task"), "labels what is moved into a session's cgroup";
     task_kill: Lsm "task_kill" ("p", "sig", "cred"), "judges every signal";
     file_set_fowner: Lsm "file_set_fowner" ("file"), "remembers whose signal an open file sends";

@@ -12,6 +12,7 @@
 pub mod abi;
 pub mod automaton;
 pub mod bits;
+pub mod command;
 pub mod decision;
 pub mod grant;
 pub mod kernel;

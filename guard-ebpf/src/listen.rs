@@ -337,8 +337,8 @@ pub fn socket_post_create(context: LsmContext) -> i32 {
     if matches!(arguments.get(1) as u32, AF_UNIX | AF_INET | AF_INET6)
         && let Some(sock) = Socket::from_argument(arguments.get(0)).sock()
     {
-        let mut owner = session;
-        SOCKETS.get_or_insert(sock, &mut owner);
+        let owner = session;
+        SOCKETS.get_or_insert(sock, &owner);
     }
     0
 }

@@ -133,8 +133,8 @@ pub fn task_to_inode(context: LsmContext) -> i32 {
         0 => return 0,
         session => session,
     };
-    let mut mark = Mark::default();
-    if let Some(mark) = INODES.get_or_insert(Inode::from_argument(arguments.get(1)), &mut mark) {
+    let mark = Mark::default();
+    if let Some(mark) = INODES.get_or_insert(Inode::from_argument(arguments.get(1)), &mark) {
         mark.process = session;
     }
     0

@@ -11,6 +11,7 @@
 mod access;
 mod actor;
 mod budget;
+mod commands;
 mod file;
 mod grants;
 mod identity;
@@ -18,6 +19,7 @@ mod judge;
 mod maps;
 mod outcome;
 mod report;
+mod target;
 mod walk;
 
 mod attributes;

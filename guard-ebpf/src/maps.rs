@@ -15,13 +15,14 @@ use aya_ebpf::helpers::generated::{
 use aya_ebpf::macros::btf_map;
 use guard_ebpf::abi::{
     MAX_ADDRESSES, MAX_EVICTED, MAX_EXECUTABLES, MAX_GRANTS, MAX_IPC_OBJECTS, MAX_LISTENERS,
-    MAX_MOUNTED, MAX_OWNERS, MAX_POLICIES, MAX_ROWS, MAX_SESSIONS, MAX_STARTS, MAX_TASKS,
-    RING_BYTES,
+    MAX_MOUNTED, MAX_NAMED, MAX_OWNERS, MAX_POLICIES, MAX_ROWS, MAX_SESSIONS, MAX_STARTS,
+    MAX_TASKS, RING_BYTES,
 };
 use guard_ebpf::automaton::{Row, Start, StartKey};
 use guard_ebpf::bits::Bits;
+use guard_ebpf::command::{Command, EarlierKey};
 use guard_ebpf::grant::{Grant, GrantKey};
-use guard_ebpf::policy::{Policy, UserKey};
+use guard_ebpf::policy::{NameKey, Policy, UserKey};
 use guard_ebpf::record::ExecutableKey;
 use guard_ebpf::session::{
     Counters, EvictedKey, Label, Listener, MAX_LIMITS, Mark, Owner, PortKey, Session, Spent,
@@ -66,12 +67,12 @@ macro_rules! storage {
 
             /// Stores a value where there is none; none when there is no memory for it.
             #[inline(always)]
-            pub fn get_or_insert(
-                &self,
-                object: $structure,
-                value: &mut T,
-            ) -> Option<&'static mut T> {
-                self.call(object, value, u64::from(BPF_LOCAL_STORAGE_GET_F_CREATE))
+            pub fn get_or_insert(&self, object: $structure, value: &T) -> Option<&'static mut T> {
+                self.call(
+                    object,
+                    core::ptr::from_ref(value).cast_mut(),
+                    u64::from(BPF_LOCAL_STORAGE_GET_F_CREATE),
+                )
             }
 
             #[inline(always)]
@@ -107,6 +108,35 @@ pub static LABELS: Storage<{ BPF_MAP_TYPE_TASK_STORAGE as usize }, Label> = Stor
 /// when another look-up was interrupted on the same processor. Preallocated.
 #[btf_map]
 pub static TASKS: HashMap<u64, Label, { MAX_TASKS as usize }> = HashMap::new();
+
+/// Whether command lines are kept: 0 or 1. Set once a policy asks for them, and never taken back.
+#[btf_map]
+pub static KEPT: Array<u32, 1> = Array::new();
+
+/// What each process was executed with, by its leader.
+#[unsafe(link_section = ".maps")]
+#[unsafe(no_mangle)]
+pub static COMMANDS: Storage<{ BPF_MAP_TYPE_TASK_STORAGE as usize }, Command> = Storage::new();
+
+/// The same before 6.2, by the address of the leader (as with `TASKS`). Not preallocated: mostly
+/// nobody asks.
+#[btf_map]
+pub static COMMAND_TABLE: HashMap<
+    u64,
+    Command,
+    { MAX_TASKS as usize },
+    { BPF_F_NO_PREALLOC as usize },
+> = HashMap::new();
+
+/// The same of processes that have not executed anything since command lines are kept. Written by the
+/// user side.
+#[btf_map]
+pub static EARLIER: HashMap<
+    EarlierKey,
+    Command,
+    { MAX_TASKS as usize },
+    { BPF_F_NO_PREALLOC as usize },
+> = HashMap::new();
 
 /// What is known of inodes: whose own they are, whose process they show, who may write them.
 #[unsafe(link_section = ".maps")]
@@ -189,6 +219,10 @@ pub static STARTS: HashMap<StartKey, Start, { MAX_STARTS as usize }> = HashMap::
 /// The clauses that ask for a user, by policy and user.
 #[btf_map]
 pub static USERS: HashMap<UserKey, Bits, 4096> = HashMap::new();
+
+/// The clauses that ask for a session, by policy and name.
+#[btf_map]
+pub static NAMED: HashMap<NameKey, Bits, { MAX_NAMED as usize }> = HashMap::new();
 
 /// Who set the owner of an open file, for files whose last setter was in a session.
 #[btf_map]

@@ -33,8 +33,8 @@ pub fn make(inode: Inode, session: u32) -> bool {
 
 #[inline(always)]
 fn mark(inode: Inode, session: u32, inherited: u32) -> bool {
-    let mut mark = Mark::default();
-    match INODES.get_or_insert(inode, &mut mark) {
+    let mark = Mark::default();
+    match INODES.get_or_insert(inode, &mark) {
         Some(mark) => {
             mark.owner = session;
             mark.inherited = inherited;

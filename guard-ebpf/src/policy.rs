@@ -29,10 +29,18 @@ pub enum Selector {
     Path = 4,
     /// The path of the actor's executable.
     Actor = 5,
+    /// The command line that a process was executed with.
+    Command = 6,
+    /// The paths of the executables of a process's ancestors.
+    Ancestor = 7,
+    /// Where a process listens for connections.
+    Listening = 8,
+    /// The session that a process belongs to.
+    Session = 9,
 }
 
 /// How many kinds of selectors there are.
-pub const SELECTORS: usize = 6;
+pub const SELECTORS: usize = 10;
 
 impl Selector {
     /// All kinds, in the order of their numbers.
@@ -43,6 +51,10 @@ impl Selector {
         Self::Cgroup,
         Self::Path,
         Self::Actor,
+        Self::Command,
+        Self::Ancestor,
+        Self::Listening,
+        Self::Session,
     ];
 
     /// Whether a clause about this operation can ask for it: of a target that is a process, or of
@@ -54,6 +66,17 @@ impl Selector {
             Self::Path => !on_process,
             _ => on_process,
         }
+    }
+}
+
+impl Selector {
+    /// Whether looking it up can fail although it is there.
+    #[must_use]
+    pub const fn can_be_unknown(self) -> bool {
+        matches!(
+            self,
+            Self::Command | Self::Ancestor | Self::Listening | Self::Session
+        )
     }
 }
 
@@ -109,11 +132,26 @@ pub struct Policy {
     pub cgroup_start: u16,
     /// Where the automaton starts for sockets that have no file (see [`crate::socket`]).
     pub socket_start: u16,
+    /// Where the automaton starts for command lines, the arguments with a space between them.
+    pub command_start: u16,
+    /// Where the automaton starts for what a process listens at (see [`crate::socket`]).
+    pub listening_start: u16,
     /// For each kind of selector, the row that stands for what could not be looked up: it matches
-    /// the clauses of rules that refuse all but some.
+    /// the clauses of rules that refuse all but some; and where the look-up itself can fail (command
+    /// lines, ancestors, sockets, sessions), of all rules that refuse.
     pub unknown: [u16; SELECTORS],
+    /// Zero.
+    pub reserved: u16,
     /// The clauses that every user satisfies that `USERS` does not name.
     pub other_users: Bits,
+    /// The clauses that every process of a session satisfies that `NAMED` does not name.
+    pub other_sessions: Bits,
+    /// The clauses that every process satisfies that belongs to no session.
+    pub no_session: Bits,
+    /// The clauses that a process satisfies whatever its ancestors are, but for exceptions.
+    pub any_ancestors: Bits,
+    /// The clauses that a process satisfies wherever it listens, but for exceptions.
+    pub any_listening: Bits,
     /// For each kind of selector, the clauses that ask for it.
     pub uses: [Bits; SELECTORS],
     /// For each operation, the clauses of the rules about it.
@@ -147,12 +185,20 @@ impl Policy {
             path: 0,
             executable: 0,
             actor: 0,
+            ancestor: 0,
         },
         name_start: 0,
         cgroup_start: 0,
         socket_start: 0,
+        command_start: 0,
+        listening_start: 0,
         unknown: [0; SELECTORS],
+        reserved: 0,
         other_users: Bits::NONE,
+        other_sessions: Bits::NONE,
+        no_session: Bits::NONE,
+        any_ancestors: Bits::NONE,
+        any_listening: Bits::NONE,
         uses: [Bits::NONE; SELECTORS],
         operations: [Bits::NONE; MAX_OPERATIONS],
         details: [Bits::NONE; DETAILS],
@@ -178,10 +224,31 @@ pub struct UserKey {
     pub uid: u32,
 }
 
+/// The key of `NAMED`: the clauses of a policy that ask for a session by its name.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct NameKey {
+    /// The policy's slot.
+    pub slot: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// What stands for the name ([`crate::session::name`]).
+    pub name: u64,
+}
+
+/// What a process satisfies of a kind of which it can have several: one that fits will do, and none
+/// may be excepted. `any` are the clauses that want none in particular.
+#[must_use]
+#[inline(always)]
+pub const fn several(any: Bits, fits: Bits, excepted: Bits) -> Bits {
+    any.or(fits).and(excepted.not())
+}
+
 const _: () = {
     use core::mem::offset_of;
-    assert!(offset_of!(Policy, other_users) == 40);
-    assert!(offset_of!(Policy, classes) == 56 + 16 * (SELECTORS + MAX_OPERATIONS + DETAILS));
+    assert!(offset_of!(Policy, other_users) == 56);
+    assert!(offset_of!(Policy, classes) == 56 + 16 * (5 + SELECTORS + MAX_OPERATIONS + DETAILS));
+    assert!(size_of::<NameKey>() == 16);
     assert!(offset_of!(Policy, limits) == offset_of!(Policy, effects) + 2 * MAX_RULES);
     assert!(offset_of!(Policy, numbers) == offset_of!(Policy, limits) + 8 * MAX_LIMITS);
     assert!(size_of::<Policy>() == offset_of!(Policy, numbers) + 8 * MAX_RULES);

@@ -49,6 +49,14 @@ pub struct Session {
     pub id: u32,
     /// The slot of the policy in force.
     pub slot: u32,
+    /// What stands for its name ([`name`]).
+    pub name: u64,
+}
+
+/// What stands for the name of a session.
+#[must_use]
+pub const fn name(name: &[u8]) -> u64 {
+    crate::grant::rule(name)
 }
 
 /// In place of a session: the process is one of the guard's own.
@@ -205,7 +213,7 @@ const _: () = {
     assert!(size_of::<Mark>() == 24);
     assert!(size_of::<PortKey>() == 32);
     assert!(size_of::<Listener>() == 8 + 16 * LISTENED);
-    assert!(size_of::<Session>() == 8);
+    assert!(size_of::<Session>() == 16);
     assert!(size_of::<Counters>() == 8 * (1 + MAX_OPERATIONS * VERDICTS + MAX_OPERATIONS + 4));
     assert!(size_of::<EvictedKey>() == 16);
     assert!(size_of::<Owner>() == 32);

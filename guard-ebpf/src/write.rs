@@ -94,8 +94,8 @@ fn judge_writing(session: u32, inode: Inode, dentry: Dentry) -> i32 {
         && inode.file_system().1 != magic::PROC
         && let Some(policy) = before
     {
-        let mut mark = Mark::default();
-        if let Some(mark) = INODES.get_or_insert(inode, &mut mark) {
+        let mark = Mark::default();
+        if let Some(mark) = INODES.get_or_insert(inode, &mark) {
             mark.writable = writable(session, policy);
         }
     }

@@ -27,6 +27,8 @@ mod receipts;
 mod refusals;
 pub mod registry;
 mod reload;
+
+mod selectors;
 mod support;
 mod systemd;
 mod trial;

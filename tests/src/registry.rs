@@ -86,6 +86,7 @@ pub fn all() -> impl Iterator<Item = &'static Test> {
         crate::edits::TESTS,
         crate::budgets::TESTS,
         crate::explain::TESTS,
+        crate::selectors::TESTS,
         crate::events::TESTS,
         crate::receipts::TESTS,
         crate::cli::TESTS,

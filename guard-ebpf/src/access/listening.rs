@@ -102,10 +102,29 @@ impl TcpSock {
         self.common(Field::SockCookie)
     }
 
+    /// Its address family (`AF_…`).
+    #[inline(always)]
+    pub fn family(self) -> u16 {
+        self.common(Field::SockFamily) as u16
+    }
+
+    /// The address (IPv4 mapped into IPv6) and the port that it has, in the order of the network.
+    #[inline(always)]
+    pub fn endpoint(self) -> ([u64; 2], u32) {
+        let address = if self.family() == AF_INET {
+            mapped(self.common(Field::SockAddress4) as u32)
+        } else {
+            let place = offset(Field::SockCommon) + offset(Field::SockAddress6);
+            [self.read(place), self.read(place + 8)]
+        };
+        let port = self.read(offset(Field::InetPort)) as u16;
+        (address, port.into())
+    }
+
     /// Where it listens.
     #[inline(always)]
     pub fn key(self) -> PortKey {
-        let address = if self.common(Field::SockFamily) as u16 == AF_INET {
+        let address = if self.family() == AF_INET {
             mapped(self.common(Field::SockAddress4) as u32)
         } else {
             let place = offset(Field::SockCommon) + offset(Field::SockAddress6);

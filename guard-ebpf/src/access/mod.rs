@@ -6,6 +6,7 @@
 
 mod file;
 mod listening;
+mod process;
 mod socket;
 mod task;
 
@@ -16,6 +17,7 @@ use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
 pub use file::{Entry, S_IFBLK, S_IFCHR, S_IFDIR, S_IFREG};
 use guard_ebpf::kernel::{FIELD_COUNT, Field, MAX_ARGUMENTS, POISON, PROGRAM_COUNT, ProgramId};
 pub use listening::{ONLY_IPV6, PortSockets, TcpSock, mapped, unmapped};
+pub use process::{Place, Process};
 
 /// Where each [`Field`] lies in its structure, in bytes.
 #[unsafe(no_mangle)]
@@ -82,6 +84,12 @@ fn forgotten(value: u64) -> u64 {
         );
         core::ptr::read_volatile(&raw const place)
     }
+}
+
+/// The address of a value in a map, as a number that the verifier knows nothing of.
+#[inline(always)]
+pub fn address_of<T>(value: &T) -> u64 {
+    forgotten(core::ptr::from_ref(value) as u64)
 }
 
 /// Where a field lies.
@@ -222,6 +230,13 @@ macro_rules! structure {
                 self.0 as u64
             }
 
+            /// The address, as a number that the verifier knows nothing of: global functions take
+            /// no other.
+            #[inline(always)]
+            pub fn plain_address(self) -> u64 {
+                forgotten(self.0 as u64)
+            }
+
             /// The pointer, for helpers.
             #[inline(always)]
             pub fn pointer(self) -> *mut c_void {
@@ -234,6 +249,10 @@ macro_rules! structure {
 structure! {
     /// `struct task_struct`.
     Task
+}
+structure! {
+    /// `struct linux_binprm`: what is about to run.
+    Binary
 }
 structure! {
     /// `struct cred`.

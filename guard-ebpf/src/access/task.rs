@@ -5,8 +5,8 @@ use guard_ebpf::abi::COMM_LEN;
 use guard_ebpf::kernel::Field;
 
 use super::{
-    Cgroup, Cred, CssSet, Dentry, File, KernfsNode, Memory, MountNamespace, Namespaces, Task,
-    UserNamespace, offset, untyped,
+    Binary, Cgroup, Cred, CssSet, Dentry, File, KernfsNode, Memory, MountNamespace, Namespaces,
+    Task, UserNamespace, offset, untyped,
 };
 
 impl Task {
@@ -166,6 +166,26 @@ impl UserNamespace {
     #[inline(always)]
     pub fn is_first(self) -> bool {
         self.read::<u32>(Field::UserNamespaceLevel) == 0
+    }
+}
+
+impl Binary {
+    /// Where its arguments begin, in the memory of the task that runs.
+    #[inline(always)]
+    pub fn place(self) -> u64 {
+        self.read(Field::BinaryPlace)
+    }
+
+    /// Where the environment ends that stands behind the arguments.
+    #[inline(always)]
+    pub fn end(self) -> u64 {
+        self.read(Field::BinaryEnd)
+    }
+
+    /// How many arguments it has.
+    #[inline(always)]
+    pub fn arguments(self) -> u32 {
+        self.read(Field::BinaryArguments)
     }
 }
 

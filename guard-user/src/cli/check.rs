@@ -139,7 +139,7 @@ fn check(subject: &Subject, file: &str, tests: bool) -> Checked {
         &loaded.ruleset,
         &loaded.compiled,
         file,
-        &explain::processes(),
+        &explain::processes(&loaded.compiled),
         &|path| path.symlink_metadata().is_ok(),
     ));
     Ok((loaded, tests))

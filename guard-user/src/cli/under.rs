@@ -6,7 +6,7 @@ use guard_ebpf::grant::GrantKey;
 
 use super::exit::Failure;
 use super::whom::Whom;
-use crate::explain::{Knowledge, Whose};
+use crate::explain::{self, Knowledge, Whose};
 use crate::policy::compiled::Compiled;
 use crate::server::client::{self, unexpected};
 use crate::server::compiler::{Compiler as _, Subject};
@@ -96,6 +96,10 @@ pub struct Nothing;
 impl Knowledge for Nothing {
     fn sessions_of(&self, pids: &[u32]) -> anyhow::Result<Vec<Option<u32>>> {
         Ok(vec![None; pids.len()])
+    }
+
+    fn command_of(&self, pid: u32) -> Option<Vec<u8>> {
+        explain::command_of(pid)
     }
 
     fn whose(&self, _: BorrowedFd<'_>) -> anyhow::Result<Whose> {

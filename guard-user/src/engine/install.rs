@@ -4,9 +4,9 @@
 use std::collections::HashSet;
 
 use anyhow::{Context, Result, ensure};
-use guard_ebpf::abi::{MAX_EXECUTABLES, MAX_POLICIES, MAX_ROWS, MAX_STARTS};
+use guard_ebpf::abi::{MAX_EXECUTABLES, MAX_NAMED, MAX_POLICIES, MAX_ROWS, MAX_STARTS};
 use guard_ebpf::automaton::{DEAD, Row, Start, StartKey};
-use guard_ebpf::policy::{Policy, UserKey};
+use guard_ebpf::policy::{NameKey, Policy, Selector, UserKey};
 use guard_ebpf::record::ExecutableKey;
 
 use super::Engine;
@@ -38,6 +38,9 @@ impl Engine {
             MAX_STARTS,
         )?;
         within(compiled.users.len(), "users of a policy", MAX_USERS)?;
+        if !compiled.policy.uses[Selector::Command as usize].is_empty() {
+            self.keep_commands()?;
+        }
         let slot = self.slots.free()?;
         let first = self.free_rows(u32::try_from(rows)?)?;
         let id = self
@@ -67,6 +70,7 @@ impl Engine {
                 path: move_row(start.path)?,
                 executable: move_row(start.executable)?,
                 actor: move_row(start.actor)?,
+                ancestor: move_row(start.ancestor)?,
             })
         };
         for (index, row) in compiled.rows.iter().enumerate().skip(1) {
@@ -94,6 +98,17 @@ impl Engine {
                 .insert(key, Shared(clauses), 0)
                 .map_err(|error| full(error, "users of policies", MAX_USERS))?;
         }
+        for &(name, clauses) in &compiled.sessions {
+            let key = Shared(NameKey {
+                slot,
+                reserved: 0,
+                name,
+            });
+            self.maps
+                .named
+                .insert(key, Shared(clauses), 0)
+                .map_err(|error| full(error, "names of sessions", MAX_NAMED))?;
+        }
         let mut unknown = compiled.policy.unknown;
         for row in &mut unknown {
             *row = move_row(*row)?;
@@ -106,6 +121,8 @@ impl Engine {
             name_start: move_row(compiled.policy.name_start)?,
             cgroup_start: move_row(compiled.policy.cgroup_start)?,
             socket_start: move_row(compiled.policy.socket_start)?,
+            command_start: move_row(compiled.policy.command_start)?,
+            listening_start: move_row(compiled.policy.listening_start)?,
             unknown,
             ..compiled.policy
         };
@@ -177,6 +194,19 @@ impl Engine {
                 .starts
                 .remove(&key)
                 .context("a start cannot be removed")?;
+        }
+        let named: Vec<_> = self
+            .maps
+            .named
+            .keys()
+            .filter_map(Result::ok)
+            .filter(|key| key.0.slot == slot)
+            .collect();
+        for key in named {
+            self.maps
+                .named
+                .remove(&key)
+                .context("the name of a session cannot be removed")?;
         }
         let users: Vec<_> = self
             .maps

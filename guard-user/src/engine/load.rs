@@ -116,6 +116,7 @@ fn load_object(kernel: &Kernel, options: LoadOptions, explain: bool) -> Result<E
     if !kernel.labels_in_table {
         // Preallocated, and not used here.
         loader.map_max_entries("TASKS", 1);
+        loader.map_max_entries("COMMAND_TABLE", 1);
     }
     loader.load(OBJECT).context("the programs cannot be loaded")
 }

@@ -7,8 +7,9 @@ use anyhow::{Context, Result, bail};
 use aya::maps::{Array, HashMap, Map, MapData, RingBuf};
 use guard_ebpf::automaton::{Row, Start, StartKey};
 use guard_ebpf::bits::Bits;
+use guard_ebpf::command::{Command, EarlierKey};
 use guard_ebpf::grant::{Grant, GrantKey};
-use guard_ebpf::policy::{Policy, UserKey};
+use guard_ebpf::policy::{NameKey, Policy, UserKey};
 use guard_ebpf::record::ExecutableKey;
 use guard_ebpf::session::{
     Counters, EvictedKey, Listener, MAX_LIMITS, Owner, PortKey, Session, Spent,
@@ -36,6 +37,12 @@ pub struct Maps {
     pub starts: HashMap<MapData, Shared<StartKey>, Shared<Start>>,
     /// Clauses that ask for users.
     pub users: HashMap<MapData, Shared<UserKey>, Shared<Bits>>,
+    /// Clauses that ask for sessions.
+    pub named: HashMap<MapData, Shared<NameKey>, Shared<Bits>>,
+    /// Whether command lines are kept.
+    pub kept: Array<MapData, u32>,
+    /// What processes were executed with before command lines were kept.
+    pub earlier: HashMap<MapData, Shared<EarlierKey>, Shared<Command>>,
     /// Who set the owner of open files.
     pub owners: HashMap<MapData, u64, Shared<Owner>>,
     /// Executables whose path was told.
@@ -72,6 +79,11 @@ pub const NAMES: &[&str] = &[
     "ROWS",
     "STARTS",
     "USERS",
+    "NAMED",
+    "KEPT",
+    "COMMANDS",
+    "COMMAND_TABLE",
+    "EARLIER",
     "OWNERS",
     "EXECUTABLES",
     "RECORDS",
@@ -100,6 +112,9 @@ impl Maps {
             rows: pinned(directory, "ROWS", Map::Array)?,
             starts: pinned(directory, "STARTS", Map::HashMap)?,
             users: pinned(directory, "USERS", Map::HashMap)?,
+            named: pinned(directory, "NAMED", Map::HashMap)?,
+            kept: pinned(directory, "KEPT", Map::Array)?,
+            earlier: pinned(directory, "EARLIER", Map::HashMap)?,
             owners: pinned(directory, "OWNERS", Map::HashMap)?,
             executables: pinned(directory, "EXECUTABLES", Map::Array)?,
             listeners: pinned(directory, "LISTENERS", Map::LruHashMap)?,

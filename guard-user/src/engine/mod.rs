@@ -6,6 +6,7 @@
 pub mod attempts;
 mod btf;
 mod call;
+mod commands;
 mod debug;
 mod facts;
 mod grace;

@@ -30,6 +30,7 @@ impl Engine {
             path: own(start.path),
             executable: own(start.executable),
             actor: own(start.actor),
+            ancestor: own(start.ancestor),
         };
         let mut all = vec![Row::EMPTY];
         for number in first_row..first_row + rows {
@@ -48,12 +49,16 @@ impl Engine {
         let starts = starts.filter(|(key, _)| key.0.slot == *slot);
         let users = self.maps.users.iter().filter_map(Result::ok);
         let users = users.filter(|(key, _)| key.0.slot == *slot);
+        let named = self.maps.named.iter().filter_map(Result::ok);
+        let named = named.filter(|(key, _)| key.0.slot == *slot);
         Ok(Compiled {
             policy: Policy {
                 elsewhere: own_start(policy.elsewhere),
                 name_start: own(policy.name_start),
                 cgroup_start: own(policy.cgroup_start),
                 socket_start: own(policy.socket_start),
+                command_start: own(policy.command_start),
+                listening_start: own(policy.listening_start),
                 unknown: policy.unknown.map(own),
                 ..policy
             },
@@ -62,6 +67,9 @@ impl Engine {
                 .map(|(key, start)| (key.0.device, own_start(start.0)))
                 .collect(),
             users: users.map(|(key, clauses)| (key.0.uid, clauses.0)).collect(),
+            sessions: named
+                .map(|(key, clauses)| (key.0.name, clauses.0))
+                .collect(),
             rules: Vec::new(),
         })
     }

@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail, ensure};
 use guard_ebpf::abi::MAX_SESSIONS;
-use guard_ebpf::session::{Counters, MAX_LIMITS, Session, Spent, place};
+use guard_ebpf::session::{self, Counters, MAX_LIMITS, Session, Spent, place};
 
 use super::maps::full;
 use super::shared::Shared;
@@ -15,8 +15,8 @@ const MAX_CGROUPS: u32 = MAX_SESSIONS * 4;
 const MAX_GUARDS: u32 = 1024;
 
 impl Engine {
-    /// Makes a session, with its counters at zero. Returns its number.
-    pub fn start_session(&mut self, policy: Installed) -> Result<u32> {
+    /// Makes a session of a name, with its counters at zero. Returns its number.
+    pub fn start_session(&mut self, policy: Installed, name: &str) -> Result<u32> {
         let first = (self.last_session + 1).max(seconds_since_boot()?);
         let sessions = self.sessions()?;
         let taken = |id: u32| {
@@ -33,7 +33,7 @@ impl Engine {
             .context("the session's counters cannot be set")?;
         self.lift(id)?;
         self.revoke_all(id)?;
-        self.point(id, policy)?;
+        self.point(id, policy, session::name(name.as_bytes()))?;
         self.last_session = id;
         Ok(id)
     }
@@ -42,7 +42,9 @@ impl Engine {
     pub fn set_policy(&mut self, session: u32, policy: Installed) -> Result<()> {
         // Fails unless its place is its own still.
         self.counters(session)?;
-        self.point(session, policy)
+        let before = self.maps.sessions.get(&place(session), 0);
+        let name = before.context("the session cannot be read")?.0.name;
+        self.point(session, policy, name)
     }
 
     /// Which limits of its policy's rules a session has exceeded.
@@ -73,10 +75,11 @@ impl Engine {
     }
 
     /// Writes a session into its place.
-    fn point(&mut self, session: u32, policy: Installed) -> Result<()> {
+    fn point(&mut self, session: u32, policy: Installed, name: u64) -> Result<()> {
         let value = Shared(Session {
             id: session,
             slot: policy.slot,
+            name,
         });
         self.maps
             .sessions
@@ -182,7 +185,7 @@ impl Engine {
     pub fn sessions(&self) -> Result<Vec<(u32, u32, u32)>> {
         let mut sessions = Vec::new();
         for entry in self.maps.sessions.iter() {
-            let Session { id, slot } = entry.context("the sessions cannot be listed")?.0;
+            let Session { id, slot, .. } = entry.context("the sessions cannot be listed")?.0;
             if id == 0 {
                 continue;
             }

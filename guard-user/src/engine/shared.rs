@@ -2,8 +2,9 @@
 
 use guard_ebpf::automaton::{Row, Start, StartKey};
 use guard_ebpf::bits::Bits;
+use guard_ebpf::command::{Command, EarlierKey};
 use guard_ebpf::grant::{Grant, GrantKey};
-use guard_ebpf::policy::{Policy, UserKey};
+use guard_ebpf::policy::{NameKey, Policy, UserKey};
 use guard_ebpf::record::ExecutableKey;
 use guard_ebpf::session::{
     Counters, EvictedKey, Label, Listener, MAX_LIMITS, Mark, Owner, PortKey, Session, Spent,
@@ -18,7 +19,9 @@ pub struct Shared<T>(pub T);
 trait Plain: Copy + 'static {}
 
 impl Plain for Bits {}
+impl Plain for Command {}
 impl Plain for Counters {}
+impl Plain for EarlierKey {}
 impl Plain for EvictedKey {}
 impl Plain for ExecutableKey {}
 impl Plain for Grant {}
@@ -26,6 +29,7 @@ impl Plain for GrantKey {}
 impl Plain for Label {}
 impl Plain for Listener {}
 impl Plain for Mark {}
+impl Plain for NameKey {}
 impl Plain for Owner {}
 impl Plain for Policy {}
 impl Plain for PortKey {}

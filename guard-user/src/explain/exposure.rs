@@ -6,10 +6,11 @@ use guard_ebpf::operation::{Operation, Verdict};
 use serde::{Deserialize, Serialize};
 
 use super::grantable::{self, Subject};
-use super::{Knowledge, facts, on_process, within_limits};
+use super::{Knowledge, facts, further, on_process, within_limits};
 use crate::events::names;
 use crate::policy::compiled::{Compiled, RuleInfo};
 use crate::system::mounts::Mounts;
+use crate::system::processes;
 use crate::system::signals;
 
 /// A process, and what a session may do to it.
@@ -82,7 +83,7 @@ pub fn exposures(
     let mounts = Mounts::read()?;
     let granted = known.granted(session);
     let by = policy.by(None);
-    let pids = facts::pids();
+    let pids = processes::pids();
     let labels = known.sessions_of(&pids)?;
     let mut all = Vec::new();
     for (pid, label) in pids.into_iter().zip(labels) {
@@ -93,11 +94,19 @@ pub fn exposures(
         if process.executable.is_none() && facts::is_kernels(pid) {
             continue;
         }
+        let facts = further::with(
+            process.facts,
+            pid,
+            policy,
+            &mounts,
+            || known.command_of(pid),
+            label.map(|label| known.name(label)),
+        );
         let is_own = label == Some(session);
         let is_guard = known.is_guard(pid);
         let subject = Subject::Process(pid, process.start);
         let may = |operation, signal| {
-            let decision = on_process(by, (operation, signal), &process.facts, (is_own, is_guard));
+            let decision = on_process(by, (operation, signal), &facts, (is_own, is_guard));
             let decision = within_limits(decision, policy, session, known);
             let is_granted = || {
                 let done = (operation, signal, None);
@@ -112,13 +121,13 @@ pub fn exposures(
         let others = Operation::EVERY.into_iter();
         let others = others.filter(|one| one.is_on_process() && *one != Operation::Signal);
         let about: Vec<&RuleInfo> = policy
-            .about_process(&process.facts)
+            .about_process(&facts)
             .filter_map(|rule| rules.get(usize::from(rule)))
             .collect();
         all.push(Exposure {
             pid,
-            uid: process.facts.uid,
-            comm: String::from_utf8_lossy(&process.facts.name).into_owned(),
+            uid: facts.uid,
+            comm: String::from_utf8_lossy(&facts.name).into_owned(),
             exe: process
                 .executable
                 .as_ref()

@@ -13,9 +13,11 @@ use anyhow::{Context as _, Result, anyhow};
 use guard_ebpf::operation::{Facility, Operation};
 use guard_ebpf::places::{self, magic};
 
+use super::further;
 use super::grantable::Subject;
 use crate::events::text::escaped;
-use crate::policy::evaluate::{FileFacts, ProcessFacts};
+use crate::policy::compiled::Compiled;
+use crate::policy::evaluate::{FileFacts, Further, ProcessFacts};
 use crate::server::addresses::addresses;
 use crate::system::mounts::Mounts;
 use crate::system::processes;
@@ -91,26 +93,19 @@ fn place_shown(path: &Path) -> String {
     escaped(path.as_os_str().as_bytes())
 }
 
-/// What rules ask for of every process that runs, as far as it is known.
-pub fn processes() -> Vec<ProcessFacts> {
+/// What the rules of a policy ask for of every process that runs, as far as it is known.
+pub fn processes(policy: &Compiled) -> Vec<ProcessFacts> {
     let Ok(mounts) = Mounts::read() else {
         return Vec::new();
     };
     // One that has ended meanwhile is none.
-    let processes = pids().into_iter();
-    processes
-        .filter_map(|pid| process(&mounts, pid).ok())
-        .map(|process| process.facts)
-        .collect()
-}
-
-/// The pids of every process that runs, in their order.
-pub(super) fn pids() -> Vec<u32> {
-    let entries = fs::read_dir("/proc").into_iter().flatten();
-    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-    let mut pids: Vec<u32> = pids.collect();
-    pids.sort_unstable();
-    pids
+    let pids = processes::pids().into_iter();
+    let facts = pids.filter_map(|pid| {
+        let facts = process(&mounts, pid).ok()?.facts;
+        let command = || further::command(pid);
+        Some(further::with(facts, pid, policy, &mounts, command, None))
+    });
+    facts.collect()
 }
 
 /// Whether a process is a thread of the kernel's: they come from `kthreadd`, which has pid 2.
@@ -154,6 +149,7 @@ pub fn process(mounts: &Mounts, pid: u32) -> Result<Process> {
             name,
             uid,
             cgroup: cgroup.into(),
+            further: Further::default(),
         },
         executable,
         start,

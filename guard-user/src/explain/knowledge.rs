@@ -27,6 +27,8 @@ pub trait Knowledge {
     fn session_of(&self, pid: u32) -> Result<Option<u32>> {
         Ok(self.sessions_of(&[pid])?.pop().flatten())
     }
+    /// What a process was executed with, the arguments with a space between them, as far as it is known.
+    fn command_of(&self, pid: u32) -> Option<Vec<u8>>;
     /// Whose own a file is, by a descriptor of it (`O_PATH` will do).
     fn whose(&self, file: BorrowedFd<'_>) -> Result<Whose>;
     /// Whether a process is one of guard's.

@@ -3,6 +3,7 @@
 
 mod exposure;
 pub(crate) mod facts;
+mod further;
 mod grantable;
 mod knowledge;
 mod question;
@@ -30,6 +31,7 @@ pub use question::{Answer, Question, Target};
 
 pub use facts::processes;
 use facts::{Found, Kind};
+pub use further::command as command_of;
 use grantable::Subject;
 use told::Told;
 
@@ -199,6 +201,15 @@ impl Asked<'_> {
         } = *self.question;
         let process = facts::process(self.mounts, pid)?;
         let owner = self.known.session_of(pid)?;
+        let known = self.known;
+        let facts = further::with(
+            process.facts,
+            pid,
+            self.by.policy(),
+            self.mounts,
+            || known.command_of(pid),
+            owner.map(|owner| known.name(owner)),
+        );
         let told = |decision, whose: String| Told {
             decision,
             operation,
@@ -216,7 +227,7 @@ impl Asked<'_> {
         };
         let is_own = owner == Some(self.session);
         let beside = (is_own, self.known.is_guard(pid));
-        let decision = on_process(self.by, (operation, signal), &process.facts, beside);
+        let decision = on_process(self.by, (operation, signal), &facts, beside);
         let whose = match owner {
             _ if is_own => "the session's own: it carries the session's label".into(),
             _ if decision.reason == Reason::Own => "signal 0 only asks whether it is there".into(),

@@ -30,7 +30,9 @@ pub(super) const CASE: [&str; 13] = [
 pub(super) const GIVEN: [&str; 3] = ["user", "home", "workspace"];
 
 /// The keys of `process`.
-pub(super) const PROCESS: [&str; 5] = ["exe", "name", "user", "cgroup", "unit"];
+pub(super) const PROCESS: [&str; 9] = [
+    "exe", "name", "user", "cgroup", "unit", "command", "ancestor", "listens", "session",
+];
 
 /// A test.
 #[derive(Clone, Debug)]

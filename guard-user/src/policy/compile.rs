@@ -21,12 +21,13 @@ use super::builtin;
 use super::clauses::ways;
 use super::compiled::{Compiled, RuleInfo};
 use super::document::{Item, Selection};
-use super::entries::{Side, Starts, Users, devices};
+use super::entries::{Side, Starts, devices};
 use super::environment::{Environment, Host};
 use super::exceptions;
 use super::expression::Entry;
 use super::places::{Device, Translator};
 use super::ruleset::{Ruleset, RulesetRule};
+use super::who::{Member, Sessions, Users, that_hold};
 
 /// How many file systems on which a policy matches nothing get a starting row that says so.
 /// The others among them are treated like file systems that are not in the mount table.
@@ -73,6 +74,7 @@ pub(crate) fn compile(
         limits: 0,
         starts: Starts::default(),
         users: BTreeMap::new(),
+        sessions: BTreeMap::new(),
         unknown: [Bits::NONE; SELECTORS],
         devices: devices(environment),
         notes: Vec::new(),
@@ -110,6 +112,8 @@ pub(super) struct Compiler<'load> {
     pub(super) starts: Starts,
     /// The users of each clause that asks for some.
     pub(super) users: BTreeMap<usize, Users>,
+    /// The sessions of each clause that asks for some.
+    pub(super) sessions: BTreeMap<usize, Sessions>,
     /// For each kind of selector, the clauses that match what could not be looked up.
     pub(super) unknown: [Bits; SELECTORS],
     /// Those file systems that are not known first, then those that are: a known one without an entry
@@ -291,11 +295,18 @@ impl Compiler<'_> {
         let of = |starts: &mut BTreeMap<Device, BTreeSet<Entry>>, device| {
             starts.remove(&device).unwrap_or_default()
         };
-        let mut sets = vec![self.starts.names, self.starts.cgroups, self.starts.sockets];
+        let mut sets = vec![
+            self.starts.names,
+            self.starts.cgroups,
+            self.starts.sockets,
+            self.starts.commands,
+            self.starts.listening,
+        ];
         for &device in &self.devices {
             sets.push(of(&mut self.starts.files, device));
             sets.push(of(&mut self.starts.executables, device));
             sets.push(of(&mut self.starts.actors, device));
+            sets.push(of(&mut self.starts.ancestors, device));
         }
         let mut built = build(&sets).map_err(super::automaton::TooLarge::message)?;
         for (row, clauses) in self.policy.unknown.iter_mut().zip(self.unknown) {
@@ -305,29 +316,36 @@ impl Compiler<'_> {
         }
         let users = std::mem::take(&mut self.users);
         let named: BTreeSet<u32> = users.values().flat_map(Users::named).collect();
-        let satisfied = |uid: Option<u32>| {
-            let mut clauses = Bits::NONE;
-            for (clause, users) in &users {
-                if users.hold(uid) {
-                    clauses.insert(*clause);
-                }
-            }
-            clauses
-        };
+        let satisfied = |uid: Option<u32>| that_hold(&users, |users| users.hold(uid));
         self.policy.other_users = satisfied(None);
-        let [name_start, cgroup_start, socket_start, paths @ ..] = built.starts.as_slice() else {
+        let sessions = std::mem::take(&mut self.sessions);
+        let names: BTreeSet<u64> = sessions.values().flat_map(Sessions::named).collect();
+        let of = |member: Member| that_hold(&sessions, |sessions| sessions.hold(member));
+        self.policy.other_sessions = of(Member::Other);
+        self.policy.no_session = of(Member::Nobody);
+        let [
+            name_start,
+            cgroup_start,
+            socket_start,
+            command_start,
+            listening_start,
+            paths @ ..,
+        ] = built.starts.as_slice()
+        else {
             unreachable!("there is a row for every set of expressions");
         };
-        let mut starts = paths.chunks_exact(3).map(|three| Start {
-            path: three[0],
-            executable: three[1],
-            actor: three[2],
+        let mut starts = paths.chunks_exact(4).map(|four| Start {
+            path: four[0],
+            executable: four[1],
+            actor: four[2],
+            ancestor: four[3],
         });
         let elsewhere = starts.next().unwrap_or_default();
         let nowhere = Start {
             path: DEAD,
             executable: DEAD,
             actor: DEAD,
+            ancestor: DEAD,
         };
         let mut unreached = 0;
         let known = self.devices.iter().filter_map(|device| match device {
@@ -344,6 +362,8 @@ impl Compiler<'_> {
         self.policy.name_start = *name_start;
         self.policy.cgroup_start = *cgroup_start;
         self.policy.socket_start = *socket_start;
+        self.policy.command_start = *command_start;
+        self.policy.listening_start = *listening_start;
         self.policy.elsewhere = elsewhere;
         self.policy.classes = built.classes;
         self.policy.rows = built.rows.len() as u32;
@@ -354,6 +374,10 @@ impl Compiler<'_> {
             users: named
                 .into_iter()
                 .map(|uid| (uid, satisfied(Some(uid))))
+                .collect(),
+            sessions: names
+                .into_iter()
+                .map(|name| (name, of(Member::Of(name))))
                 .collect(),
             rules: ruleset
                 .rules

@@ -19,6 +19,9 @@ pub struct Compiled {
     pub starts: Vec<(u32, Start)>,
     /// For each user that the policy names, the clauses that ask for that user.
     pub users: Vec<(u32, Bits)>,
+    /// For each session that the policy names, by what stands for its name
+    /// ([`guard_ebpf::session::name`]), the clauses that ask for it.
+    pub sessions: Vec<(u64, Bits)>,
     /// What each rule is called and why it is there, in the order of their indices.
     pub rules: Vec<RuleInfo>,
 }

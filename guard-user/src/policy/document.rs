@@ -87,7 +87,7 @@ impl<T> From<Vec<T>> for Selection<T> {
 }
 
 /// An item of a group: what a process must be, all of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Item {
     /// Its executable.
     pub exe: Option<PathGlob>,
@@ -97,6 +97,14 @@ pub(crate) struct Item {
     pub user: Option<u32>,
     /// Its cgroup: one of these globs.
     pub cgroup: Option<Vec<Vec<Part>>>,
+    /// What it was executed with.
+    pub command: Option<Vec<Token>>,
+    /// The executable of what it comes from.
+    pub ancestor: Option<PathGlob>,
+    /// Where it listens.
+    pub listens: Option<SocketText>,
+    /// Its session, by name.
+    pub session: Option<SessionName>,
     /// As it is written, for people.
     pub written: String,
 }
@@ -109,10 +117,23 @@ impl Item {
             (self.name.is_some(), Selector::Name),
             (self.user.is_some(), Selector::User),
             (self.cgroup.is_some(), Selector::Cgroup),
+            (self.command.is_some(), Selector::Command),
+            (self.ancestor.is_some(), Selector::Ancestor),
+            (self.listens.is_some(), Selector::Listening),
+            (self.session.is_some(), Selector::Session),
         ];
         let asked = kinds.into_iter().filter(|(asks, _)| *asks);
         asked.map(|(_, kind)| kind).collect()
     }
+}
+
+/// Some sessions.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum SessionName {
+    /// Every one.
+    Any,
+    /// The one of this name.
+    Called(String),
 }
 
 /// A glob of paths.

@@ -18,9 +18,12 @@ pub(super) struct Starts {
     pub files: BTreeMap<Device, BTreeSet<Entry>>,
     pub executables: BTreeMap<Device, BTreeSet<Entry>>,
     pub actors: BTreeMap<Device, BTreeSet<Entry>>,
+    pub ancestors: BTreeMap<Device, BTreeSet<Entry>>,
     pub names: BTreeSet<Entry>,
     pub cgroups: BTreeSet<Entry>,
     pub sockets: BTreeSet<Entry>,
+    pub commands: BTreeSet<Entry>,
+    pub listening: BTreeSet<Entry>,
 }
 
 /// The file systems that a policy's automaton has a start for.
@@ -32,27 +35,6 @@ pub(super) fn devices(environment: &Environment) -> Vec<Device> {
         .collect();
     let known = known.into_iter().map(Device::Known);
     [Device::Elsewhere].into_iter().chain(known).collect()
-}
-
-/// The users of a clause.
-#[derive(Default)]
-pub(super) struct Users {
-    /// One of these; every one where it does not say.
-    pub of: Option<BTreeSet<u32>>,
-    /// None of these.
-    pub except: BTreeSet<u32>,
-}
-
-impl Users {
-    pub(super) fn named(&self) -> impl Iterator<Item = u32> {
-        self.of.iter().flatten().chain(&self.except).copied()
-    }
-
-    /// Whether a user is one of them; none is one that no clause names.
-    pub(super) fn hold(&self, uid: Option<u32>) -> bool {
-        let is_in = |set: &BTreeSet<u32>| uid.is_some_and(|uid| set.contains(&uid));
-        self.of.as_ref().is_none_or(is_in) && !is_in(&self.except)
-    }
 }
 
 /// What an entry of a list does for a clause.
@@ -87,6 +69,21 @@ impl Side {
             },
             body,
         }
+    }
+
+    /// The same for a kind of which a process can have several: what is excepted does not fit, and
+    /// counts against all the others that do ([`guard_ebpf::policy::several`]).
+    pub(super) fn one_of_several(self, body: Body) -> impl Iterator<Item = Entry> {
+        let entry = self.entry(body);
+        let against = self.except.then(|| Entry {
+            meaning: Meaning {
+                ancestor: true,
+                except: false,
+                ..entry.meaning
+            },
+            body: entry.body.clone(),
+        });
+        [entry].into_iter().chain(against)
     }
 }
 
@@ -133,6 +130,10 @@ impl Compiler<'_> {
                 self.starts.sockets.insert(entry);
             }
             Selector::User => drop(self.users.entry(clause).or_default()),
+            Selector::Command => drop(self.starts.commands.insert(entry)),
+            Selector::Ancestor => self.policy.any_ancestors.insert(clause),
+            Selector::Listening => self.policy.any_listening.insert(clause),
+            Selector::Session => drop(self.sessions.entry(clause).or_default()),
         }
         // What can't be looked up is none of the exceptions of a rule that refuses, and all of them of
         // one that lets through.
@@ -220,8 +221,44 @@ impl Compiler<'_> {
                 let entries = globs.map(|glob| side.entry(Body::Path(glob)));
                 self.starts.cgroups.extend(entries);
             }
+            Selector::Command => {
+                let lines = item.command.iter().cloned();
+                let entries = lines.map(|line| side.entry(Body::Word(line)));
+                self.starts.commands.extend(entries);
+            }
+            Selector::Ancestor => {
+                if let Some(glob) = &item.ancestor {
+                    for place in self.places(side, rule, glob) {
+                        if !place.ancestor {
+                            let set = self.starts.ancestors.entry(place.device).or_default();
+                            set.extend(side.one_of_several(Body::Path(place.parts)));
+                        }
+                    }
+                }
+            }
+            Selector::Listening => {
+                let patterns = item.listens.iter().flat_map(|socket| &socket.patterns);
+                for pattern in patterns {
+                    let entries = side.one_of_several(Body::Word(pattern.clone()));
+                    self.starts.listening.extend(entries);
+                }
+            }
+            Selector::Session => {
+                let sessions = self.sessions.entry(side.clause).or_default();
+                let names = if side.except {
+                    &mut sessions.except
+                } else {
+                    sessions.of.get_or_insert_default()
+                };
+                item.session.iter().for_each(|name| names.add(name));
+            }
             // No process has one.
             Selector::Path | Selector::Actor => {}
+        }
+        // Here looking up can fail: what is not known is whatever a rule refuses, and nothing that one
+        // lets through.
+        if kind.can_be_unknown() && is_refusal(rule.effect) {
+            self.unknown[kind as usize].insert(side.clause);
         }
     }
 

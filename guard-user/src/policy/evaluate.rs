@@ -7,7 +7,8 @@ use guard_ebpf::automaton::Row;
 use guard_ebpf::bits::{Bits, MAX_CLAUSES};
 use guard_ebpf::decision::{Candidates, Decision, Matched, decide};
 use guard_ebpf::operation::{Facility, Operation, Reason, Verdict};
-use guard_ebpf::policy::Selector;
+use guard_ebpf::policy::{Selector, several};
+use guard_ebpf::session;
 use guard_ebpf::socket::{digit, endpoint};
 
 use super::compile::guards_ancestors;
@@ -25,6 +26,23 @@ pub struct ProcessFacts {
     pub uid: u32,
     /// Its cgroup (version 2), from the root of the hierarchy.
     pub cgroup: Vec<u8>,
+    /// What only some policies ask for.
+    pub further: Further,
+}
+
+/// What only some policies ask for of a process. What is not known fits every rule that refuses, and
+/// none that lets through.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Further {
+    /// What it was executed with: the arguments with a space between them.
+    pub command: Option<Vec<u8>>,
+    /// The executables of its ancestors, as in [`ProcessFacts::executable`]; those that have none are
+    /// left out.
+    pub ancestors: Option<Vec<(u32, Vec<u8>)>>,
+    /// Where it listens.
+    pub listens: Option<Vec<(IpAddr, u16)>>,
+    /// The name of its session; none for one that belongs to none.
+    pub session: Option<String>,
 }
 
 /// A file.
@@ -79,6 +97,12 @@ impl Compiled {
         }
     }
 
+    /// Whether it asks for a kind of thing of anything.
+    #[must_use]
+    pub fn asks_for(&self, kind: Selector) -> bool {
+        !self.policy.uses[kind as usize].is_empty()
+    }
+
     /// The rules that are about a process, whatever is done to it, by whomever, and whichever of them
     /// decides.
     pub fn about_process(&self, facts: &ProcessFacts) -> impl Iterator<Item = u8> {
@@ -120,6 +144,11 @@ pub struct Decider<'policy> {
 }
 
 impl Decider<'_> {
+    /// The policy that decides.
+    pub(crate) const fn policy(&self) -> &Compiled {
+        self.compiled
+    }
+
     /// What a target satisfies, of which nothing is known yet.
     fn matched(self) -> Matched {
         let mut matched = Matched::default();
@@ -160,7 +189,59 @@ impl Decider<'_> {
             without_root(&facts.cgroup),
         );
         matched.set(Selector::Cgroup, cgroup.matches);
+        self.further(&facts.further, &mut matched);
         matched
+    }
+
+    /// What a process satisfies of what only some policies ask for.
+    fn further(self, facts: &Further, matched: &mut Matched) {
+        let compiled = self.compiled;
+        let policy = &compiled.policy;
+        let unknown = |kind: Selector| {
+            let row = policy.unknown[kind as usize];
+            compiled.rows[usize::from(row)].matches
+        };
+        let all_of = |any: Bits, rows: Vec<&Row>| {
+            let none = (Bits::NONE, Bits::NONE);
+            let (fits, excepted) = rows.iter().fold(none, |(fits, excepted), row| {
+                (fits.or(row.matches), excepted.or(row.ancestors))
+            });
+            several(any, fits, excepted)
+        };
+        let command = facts.command.as_ref().map(|command| {
+            let end = compiled.run(policy.command_start, command);
+            end.matches
+        });
+        let ancestors = facts.ancestors.as_ref().map(|ancestors| {
+            let ends = ancestors.iter().map(|(device, path)| {
+                let start = compiled.start(*device).ancestor;
+                compiled.run(start, without_root(path))
+            });
+            all_of(policy.any_ancestors, ends.collect())
+        });
+        let listening = facts.listens.as_ref().map(|listens| {
+            let ends = listens.iter().map(|(address, port)| {
+                let text = endpoint(octets(*address), *port);
+                compiled.run(policy.listening_start, &text)
+            });
+            all_of(policy.any_listening, ends.collect())
+        });
+        let session = match &facts.session {
+            None => policy.no_session,
+            Some(name) => {
+                let name = session::name(name.as_bytes());
+                let named = compiled.sessions.iter().find(|(other, _)| *other == name);
+                named.map_or(policy.other_sessions, |(_, clauses)| *clauses)
+            }
+        };
+        for (kind, clauses) in [
+            (Selector::Command, command),
+            (Selector::Ancestor, ancestors),
+            (Selector::Listening, listening),
+            (Selector::Session, Some(session)),
+        ] {
+            matched.set(kind, clauses.unwrap_or_else(|| unknown(kind)));
+        }
     }
 
     /// Decides on an operation on a file.
@@ -189,11 +270,7 @@ impl Decider<'_> {
                 [b"@", name].concat()
             }
             SocketFacts::Internet { address, port, .. } => {
-                let address = match address {
-                    IpAddr::V4(address) => address.to_ipv6_mapped(),
-                    IpAddr::V6(address) => *address,
-                };
-                endpoint(address.octets(), *port).to_vec()
+                endpoint(octets(*address), *port).to_vec()
             }
             SocketFacts::Other(family) => vec![b'#', digit(family >> 4), digit(*family)],
         };
@@ -232,6 +309,14 @@ impl Decider<'_> {
             };
         }
         decision
+    }
+}
+
+/// An address as automata have it.
+fn octets(address: IpAddr) -> [u8; 16] {
+    match address {
+        IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
+        IpAddr::V6(address) => address.octets(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a test names, as the kernel would find it: paths by file system, users by number.
 
 use std::ffi::OsStr;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
@@ -14,7 +14,7 @@ use super::compiled::Compiled;
 use super::diagnostics::{Span, did_you_mean, did_you_mean_or};
 use super::document::Named;
 use super::environment::{Environment, Host};
-use super::evaluate::{FileFacts, ProcessFacts, SocketFacts};
+use super::evaluate::{FileFacts, Further, ProcessFacts, SocketFacts};
 use super::variables::{self, Unexpanded, expand};
 use crate::system::families;
 
@@ -164,6 +164,33 @@ impl<'load> Facts<'load> {
                 (None, Some(word)) => [b"/system.slice/", self.text(word)?.as_bytes()].concat(),
                 (None, None) => b"/".to_vec(),
             },
+            further: self.further(fields)?,
+        })
+    }
+
+    /// What only some policies ask for: a process has none of it where a test does not say.
+    fn further(self, fields: &Fields) -> Result<Further, Wrong> {
+        let text = |key| field(fields, key).map(|word| self.text(word)).transpose();
+        let ancestor = field(fields, "ancestor").map(|word| self.place(word, true));
+        let listens = field(fields, "listens").map(|word| {
+            let text = self.text(word)?;
+            let socket = text
+                .parse()
+                .map(|port: u16| (Ipv4Addr::UNSPECIFIED.into(), port));
+            let socket = socket.or_else(|_| {
+                let socket: Result<SocketAddr, _> = text.parse();
+                socket.map(|socket| (socket.ip(), socket.port()))
+            });
+            socket.map_err(|_| {
+                let message = "this is a port, or an address with one, such as `127.0.0.1:5432`";
+                Wrong::at(word, message)
+            })
+        });
+        Ok(Further {
+            command: Some(text("command")?.unwrap_or_default().into_bytes()),
+            ancestors: Some(ancestor.transpose()?.into_iter().collect()),
+            listens: Some(listens.transpose()?.into_iter().collect()),
+            session: text("session")?,
         })
     }
 

@@ -3,14 +3,26 @@
 use guard_ebpf::abi::COMM_LEN;
 
 use super::diagnostics::did_you_mean;
-use super::document::{Definition, Item, Selection};
+use super::document::{Definition, Item, Selection, SessionName, SocketText};
 use super::glob::{Part, Token, least_length, parse_path};
 use super::reader::{Entry, Reader};
 use super::tree::{Node, Value};
 use super::variables;
+use crate::session::name::Name;
 
 /// The keys of an item.
-pub(super) const ITEM: [&str; 6] = ["exe", "name", "user", "cgroup", "unit", "container"];
+pub(super) const ITEM: [&str; 10] = [
+    "exe",
+    "name",
+    "user",
+    "cgroup",
+    "unit",
+    "container",
+    "command",
+    "ancestor",
+    "listens",
+    "session",
+];
 
 /// The endings of the names of systemd's units that have processes.
 const UNITS: [&str; 6] = [".service", ".scope", ".slice", ".socket", ".mount", ".swap"];
@@ -61,13 +73,7 @@ impl Reader<'_> {
             }
             return None;
         }
-        let mut item = Item {
-            exe: None,
-            name: None,
-            user: None,
-            cgroup: None,
-            written: String::new(),
-        };
+        let mut item = Item::default();
         let mut complete = true;
         let mut cgroup_key = "";
         for Entry {
@@ -76,13 +82,21 @@ impl Reader<'_> {
             value,
         } in fields
         {
+            if !item.written.is_empty() {
+                item.written.push_str(", ");
+            }
+            if key == "listens" {
+                item.listens = self.listens(value);
+                let written = item.listens.as_ref().map(|socket| socket.written.as_str());
+                item.written
+                    .extend(["listens ", written.unwrap_or_default()]);
+                complete &= item.listens.is_some();
+                continue;
+            }
             let Some(text) = self.word(value, &format!("`{key}` is a word")) else {
                 complete = false;
                 continue;
             };
-            if !item.written.is_empty() {
-                item.written.push_str(", ");
-            }
             item.written.extend([key, " ", text]);
             let done = match key {
                 "exe" => {
@@ -96,6 +110,18 @@ impl Reader<'_> {
                 "user" => {
                     item.user = self.user(value, text);
                     item.user.is_some()
+                }
+                "command" => {
+                    item.command = self.word_glob(value, text);
+                    item.command.is_some()
+                }
+                "ancestor" => {
+                    item.ancestor = self.path_glob(value, text).ok();
+                    item.ancestor.is_some()
+                }
+                "session" => {
+                    item.session = self.session(value, text);
+                    item.session.is_some()
                 }
                 _ => {
                     if !cgroup_key.is_empty() {
@@ -133,6 +159,31 @@ impl Reader<'_> {
             return None;
         }
         Some(tokens)
+    }
+
+    /// Where a process listens: a port, a range of them, or a mapping as in `via`.
+    fn listens(&mut self, node: &Node) -> Option<SocketText> {
+        match &node.value {
+            Value::Map(_) => self.internet_socket(node),
+            _ => self.port_of_any_address(node),
+        }
+    }
+
+    /// A session, by its whole name: which of them there are is known when it happens only.
+    fn session(&mut self, node: &Node, text: &str) -> Option<SessionName> {
+        if text == "*" {
+            return Some(SessionName::Any);
+        }
+        match Name::new(text) {
+            Ok(name) => Some(SessionName::Called(name.to_string())),
+            Err(error) => {
+                self.mistake(
+                    node.span,
+                    format!("{error}. `\"*\"` stands for every session"),
+                );
+                None
+            }
+        }
     }
 
     fn user(&mut self, node: &Node, text: &str) -> Option<u32> {

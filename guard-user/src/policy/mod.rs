@@ -41,6 +41,7 @@ pub mod unmatched;
 pub mod unreached;
 mod variables;
 pub mod verify;
+mod who;
 pub mod workspace;
 
 #[cfg(test)]

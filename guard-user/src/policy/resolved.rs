@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
-use super::document::{Item, PathGlob, Selection, SocketKind, Via};
+use super::document::{Item, PathGlob, Selection, SessionName, SocketKind, SocketText, Via};
 use super::groups::CONTAINERS;
 use super::ruleset::{Ruleset, RulesetRule, period};
 use super::spell::{path, path_glob, word};
@@ -207,6 +207,20 @@ fn item(item: &Item) -> Option<String> {
         }
         Some([]) => return None,
     }
+    if let Some(tokens) = &item.command {
+        keys.push(format!("command: {}", quoted(&word(tokens)?)));
+    }
+    if let Some(glob) = &item.ancestor {
+        keys.push(format!("ancestor: {}", quoted(&path_glob(glob)?)));
+    }
+    if let Some(text) = &item.listens {
+        keys.push(format!("listens: {}", without_file(text)?));
+    }
+    match &item.session {
+        None => {}
+        Some(SessionName::Any) => keys.push("session: \"*\"".to_owned()),
+        Some(SessionName::Called(name)) => keys.push(format!("session: {}", quoted(name))),
+    }
     Some(format!("{{ {} }}", keys.join(", ")))
 }
 
@@ -215,6 +229,10 @@ fn socket(via: &Via) -> Option<String> {
         Via::Path(glob) => return Some(quoted(&path_glob(glob)?)),
         Via::Text(text) => text,
     };
+    without_file(text)
+}
+
+fn without_file(text: &SocketText) -> Option<String> {
     let keys = match &text.kind {
         SocketKind::Abstract => {
             let [tokens] = text.patterns.as_slice() else {

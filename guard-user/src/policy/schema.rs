@@ -233,6 +233,22 @@ pub(crate) fn process() -> Vec<Key> {
             word(),
         ),
         (
+            "command",
+            "What it was executed with, a space between the arguments.",
+            word(),
+        ),
+        (
+            "ancestor",
+            "The path of the executable of what it comes from.",
+            word(),
+        ),
+        (
+            "listens",
+            "Where it listens: a port, or an address with one.",
+            word(),
+        ),
+        ("session", "The name of its session.", word()),
+        (
             "unit",
             "Its systemd unit: short for the cgroup `/system.slice/UNIT`.",
             word(),
@@ -283,17 +299,48 @@ pub(crate) fn item_keys() -> Vec<Key> {
              Incus, systemd-nspawn), or to one whose id or name matches this glob; `*` for any.",
             text(r"^[^/]+$"),
         ),
+        (
+            "command",
+            "It was executed with this, a space between the arguments, or with what matches this glob.",
+            word(),
+        ),
+        (
+            "ancestor",
+            "It comes from a process whose executable lies at this path, or matches this glob.",
+            glob(),
+        ),
+        (
+            "listens",
+            "It listens at this TCP port, at one of these, or at this address and port.",
+            json!({ "anyOf": [one_or_more(&port()), object(listening_keys(), &[])] }),
+        ),
+        (
+            "session",
+            "It belongs to the session of this name; `*` for any.",
+            text(r"^(\*|[0-9A-Za-z][0-9A-Za-z_-]*)$"),
+        ),
     ]
 }
 
-/// The keys of a socket without a name.
-pub(crate) fn socket_keys() -> Vec<Key> {
-    let port = json!({
+/// A port, or a range of them.
+fn port() -> Value {
+    json!({
         "type": ["integer", "string"],
         "minimum": 1,
         "maximum": u16::MAX,
         "pattern": "^ *[0-9]+ *(- *[0-9]+ *)?$",
-    });
+    })
+}
+
+/// The keys of what a process listens at.
+fn listening_keys() -> Vec<Key> {
+    let mut keys = socket_keys();
+    keys.retain(|(key, ..)| *key != "family");
+    keys
+}
+
+/// The keys of a socket without a name.
+pub(crate) fn socket_keys() -> Vec<Key> {
     let families: Vec<&str> = families::others().collect();
     vec![
         (
@@ -304,7 +351,7 @@ pub(crate) fn socket_keys() -> Vec<Key> {
         (
             "port",
             "A port, or a range such as `8000-8010`.",
-            one_or_more(&port),
+            one_or_more(&port()),
         ),
         (
             "family",

@@ -60,6 +60,34 @@ impl Reader<'_> {
         }))
     }
 
+    /// An Internet socket, by address and port. None after a mistake.
+    pub(super) fn internet_socket(&mut self, node: &Node) -> Option<SocketText> {
+        let text = self.without_file(node)?;
+        if matches!(text.kind, SocketKind::Families(_)) {
+            self.mistake(
+                node.span,
+                "what a process listens at is told by `address` and `port`, for TCP",
+            );
+            return None;
+        }
+        Some(text)
+    }
+
+    /// Internet sockets with some ports, whatever their address. None after a mistake.
+    pub(super) fn port_of_any_address(&mut self, node: &Node) -> Option<SocketText> {
+        let before = self.mistakes.len();
+        let ports: Vec<String> = words(node).into_iter().map(str::to_owned).collect();
+        let digits = self.ports(node);
+        (self.mistakes.len() == before).then(|| SocketText {
+            written: format!("port {}", ports.join(", ")),
+            kind: SocketKind::Internet {
+                addresses: Vec::new(),
+                ports,
+            },
+            patterns: endpoints(None, Some(&digits)),
+        })
+    }
+
     /// An Internet socket, or one of another family. None after a mistake.
     fn without_file(&mut self, node: &Node) -> Option<SocketText> {
         let before = self.mistakes.len();

@@ -76,6 +76,7 @@ fn policy() -> Compiled {
         rows: Vec::new(),
         starts: Vec::new(),
         users: Vec::new(),
+        sessions: Vec::new(),
         rules: vec![RuleInfo {
             name: NAME.to_owned(),
             ..RuleInfo::default()
@@ -174,7 +175,7 @@ impl Server {
         let trace = Trace { policy, cgroup };
         self.leave_trace(&trace)?;
         let session = self.with_engine(|engine| {
-            let session = engine.start_session(policy)?;
+            let session = engine.start_session(policy, NAME)?;
             engine.add_cgroup(trace.cgroup.id, session)?;
             Ok(session)
         })?;

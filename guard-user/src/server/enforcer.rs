@@ -47,8 +47,8 @@ pub trait Enforcer {
     /// Has a policy forget what it says of file systems, which are judged from then on like those
     /// that nobody knew of when it was compiled.
     fn forget_file_systems(&mut self, policy: Installed, devices: &[u32]) -> Result<()>;
-    /// Starts a session without processes and returns its number.
-    fn start_session(&mut self, policy: Installed) -> Result<u32>;
+    /// Starts a session of a name, without processes, and returns its number.
+    fn start_session(&mut self, policy: Installed, name: &str) -> Result<u32>;
     /// Gives a session another policy, in one step.
     fn set_policy(&mut self, session: u32, policy: Installed) -> Result<()>;
     /// Which limits of its policy's rules a session has exceeded.
@@ -72,6 +72,9 @@ pub trait Enforcer {
     fn sessions(&self) -> Result<Vec<(u32, Installed)>>;
     /// The policy in force for a session, without the names of its rules.
     fn policy_of(&self, session: u32) -> Result<Compiled>;
+    /// What a process was executed with, the arguments with a space between them; none when it is not
+    /// known.
+    fn command_of(&self, pid: u32) -> Option<Vec<u8>>;
     /// Whose own a file is.
     fn whose(&self, file: BorrowedFd<'_>) -> Result<Whose>;
     /// What a session did so far.

@@ -57,6 +57,10 @@ impl Knowledge for Inner {
         engine.sessions_of(pids)
     }
 
+    fn command_of(&self, pid: u32) -> Option<Vec<u8>> {
+        self.engine.as_ref()?.command_of(pid)
+    }
+
     fn whose(&self, file: BorrowedFd<'_>) -> Result<Whose> {
         let engine = self.engine.as_ref().context("no engine is loaded")?;
         engine.whose(file)

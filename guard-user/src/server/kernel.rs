@@ -82,8 +82,8 @@ impl Enforcer for Engine {
         Engine::forget_file_systems(self, policy.into(), devices)
     }
 
-    fn start_session(&mut self, policy: Installed) -> Result<u32> {
-        Engine::start_session(self, policy.into())
+    fn start_session(&mut self, policy: Installed, name: &str) -> Result<u32> {
+        Engine::start_session(self, policy.into(), name)
     }
 
     fn set_policy(&mut self, session: u32, policy: Installed) -> Result<()> {
@@ -132,6 +132,10 @@ impl Enforcer for Engine {
 
     fn policy_of(&self, session: u32) -> Result<Compiled> {
         Engine::policy_of(self, session)
+    }
+
+    fn command_of(&self, pid: u32) -> Option<Vec<u8>> {
+        Engine::command_of(self, pid)
     }
 
     fn whose(&self, file: BorrowedFd<'_>) -> Result<Whose> {

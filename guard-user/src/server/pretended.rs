@@ -191,7 +191,7 @@ impl Enforcer for Engine {
         Ok(())
     }
 
-    fn start_session(&mut self, policy: Installed) -> Result<u32> {
+    fn start_session(&mut self, policy: Installed, _: &str) -> Result<u32> {
         let mut engine = self.0.borrow_mut();
         engine.slots.ensure_held(policy.into())?;
         engine.last += 1;
@@ -216,6 +216,10 @@ impl Enforcer for Engine {
         let policy = engine.sessions.get(&session).context("no such session")?;
         let compiled = engine.compiled.get(&policy.id);
         compiled.cloned().context("no such policy")
+    }
+
+    fn command_of(&self, _: u32) -> Option<Vec<u8>> {
+        None
     }
 
     fn whose(&self, file: BorrowedFd<'_>) -> Result<Whose> {

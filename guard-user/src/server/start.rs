@@ -81,7 +81,7 @@ impl Server {
         self.ensure_proved().await?;
         let policy = self.with_engine(|engine| engine.install(&ready.compiled))?;
         undo.done.policy = Some(policy);
-        let id = self.with_engine(|engine| engine.start_session(policy))?;
+        let id = self.with_engine(|engine| engine.start_session(policy, &name.to_string()))?;
         undo.done.session = Some(id);
         let shared = self.give_outputs(id, child)?;
         let cgroup = self.parts.cgroups.create(&name, pid).await?;

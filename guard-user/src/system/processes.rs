@@ -46,6 +46,16 @@ pub fn running(pid: u32) -> Option<Running> {
     })
 }
 
+/// The pids of every process that runs, in their order.
+#[must_use]
+pub fn pids() -> Vec<u32> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten();
+    let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
+    let mut pids: Vec<u32> = pids.collect();
+    pids.sort_unstable();
+    pids
+}
+
 /// When a process started, in clock ticks since boot; none when it is gone.
 #[must_use]
 pub fn start(pid: u32) -> Option<u64> {

@@ -12,7 +12,7 @@ use guard_ebpf::operation::{Operation, Reason};
 use crate::events::event::{File, Judged, Process, Socket, Target};
 use crate::events::text::{Raw, bytes};
 use crate::policy::compiled::Compiled;
-use crate::policy::evaluate::{FileFacts, ProcessFacts, SocketFacts};
+use crate::policy::evaluate::{FileFacts, Further, ProcessFacts, SocketFacts};
 use crate::system::mounts::Mounts;
 use crate::system::{families, signals};
 
@@ -80,6 +80,8 @@ fn of_process(process: &Process, mounts: &Mounts) -> ProcessFacts {
             .cgroup
             .as_ref()
             .map_or_else(Vec::new, |cgroup| bytes("cgroup", cgroup, &process.raw)),
+        // Events do not tell.
+        further: Further::default(),
     }
 }
 

@@ -274,7 +274,7 @@ fn item(group: &Group) -> Item {
             let below = [Part::AnyDepth, Part::Name(vec![Token::AnyRun])];
             vec![unit.clone(), [unit, below.to_vec()].concat()]
         }),
-        written: String::new(),
+        ..Item::default()
     }
 }
 

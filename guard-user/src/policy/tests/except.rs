@@ -26,6 +26,7 @@ rules:
                 name: name.into(),
                 uid,
                 cgroup: cgroup.into(),
+                ..process()
             },
         )
     };

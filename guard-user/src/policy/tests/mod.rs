@@ -27,7 +27,7 @@ use guard_ebpf::operation::{Facility, Operation, Reason, Verdict};
 
 use super::diagnostics::Diagnostics;
 use super::environment::{Environment, Host, Protected};
-use super::evaluate::{FileFacts, ProcessFacts, SocketFacts};
+use super::evaluate::{FileFacts, Further, ProcessFacts, SocketFacts};
 use super::load::{Loaded, Loader, Source};
 use crate::system::links::Resolved;
 use crate::system::mounts::Mounts;
@@ -170,6 +170,12 @@ fn process() -> ProcessFacts {
         name: "sleep".into(),
         uid: 1000,
         cgroup: "/user.slice/user-1000.slice/session-1.scope".into(),
+        further: Further {
+            command: Some("sleep 1000".into()),
+            ancestors: Some(Vec::new()),
+            listens: Some(Vec::new()),
+            session: None,
+        },
     }
 }
 

@@ -352,6 +352,7 @@ proptest! {
                 name: name.into(),
                 uid,
                 cgroup,
+                further: Further::default(),
             };
             for operation in ON_PROCESSES {
                 let decision = by.on_process(operation, signal, &facts);

@@ -9,18 +9,19 @@
 //! be unknown when it is called first ([`forget`]), or checks that only matter later would
 //! be removed as dead code.
 
-use core::ffi::c_void;
-use core::mem::MaybeUninit;
+mod text;
 
-use aya_ebpf::helpers::generated::{bpf_loop, bpf_probe_read_kernel_str};
-use guard_ebpf::abi::{COMM_LEN, MAX_DEPTH, NAME_MAX};
+use core::ffi::c_void;
+
+use aya_ebpf::helpers::generated::bpf_loop;
+use guard_ebpf::abi::MAX_DEPTH;
 use guard_ebpf::automaton::DEAD;
 use guard_ebpf::operation::Reason;
-use guard_ebpf::policy::Policy;
-use guard_ebpf::socket::digit;
 
-use crate::access::{Dentry, Entry, KernfsNode, forget, untyped};
-use crate::maps::{POLICIES, ROWS};
+pub use text::{abstract_name, command, endpoint, family, listening, name};
+
+use crate::access::{Dentry, Entry, KernfsNode, Place, forget, untyped};
+use text::walk_name;
 
 /// What a walk needs: shared with the function that the kernel calls for each name.
 struct Walk<Node> {
@@ -88,153 +89,24 @@ impl Node for KernfsNode {
     }
 }
 
-/// How many bytes of a name are looked at at a time.
-const CHUNK: usize = 8;
-/// Enough for the longest name.
-const CHUNKS: u32 = NAME_MAX.div_ceil(CHUNK) as u32;
+impl Node for Place {
+    const ASCEND: *const c_void = ascend_place as *const c_void;
+    const DESCEND: *const c_void = descend_place as *const c_void;
 
-/// Steps the automaton with a byte.
-#[inline(always)]
-fn step(policy: &Policy, row: u16, byte: u8) -> u16 {
-    match ROWS.get(u32::from(row)) {
-        Some(row_of) => row_of.step(policy.classes[byte as usize]),
-        None => DEAD,
+    #[inline(always)]
+    fn up(self) -> Self {
+        self.parent()
     }
-}
 
-/// What stepping through a name needs: shared with the function that the kernel calls for each
-/// part of it.
-struct Naming {
-    address: u64,
-    slot: u32,
-    row: u32,
-}
-
-/// Steps the automaton with a few bytes of a name; stops at its end.
-unsafe extern "C" fn step_chunk(chunk: u32, naming: *mut Naming) -> i64 {
-    // SAFETY: what was given to `bpf_loop`.
-    let naming = unsafe { &mut *naming };
-    let Some(policy) = POLICIES.get(naming.slot) else {
-        naming.row = u32::from(DEAD);
-        return 1;
-    };
-    // Not filled first: that would be a loop of its own.
-    let mut bytes = MaybeUninit::<[u8; CHUNK + 1]>::uninit();
-    // SAFETY: the buffer is as long as said, the NUL included; the source is checked by the
-    // kernel. What cannot be read is filled with zeroes.
-    let bytes = unsafe {
-        let size = size_of_val(&bytes) as u32;
-        let from = naming.address + u64::from(chunk) * CHUNK as u64;
-        bpf_probe_read_kernel_str(bytes.as_mut_ptr().cast(), size, from as *const _);
-        bytes.assume_init_ref()
-    };
-    let mut row = naming.row as u16;
-    for &byte in &bytes[..CHUNK] {
-        if byte == 0 {
-            naming.row = u32::from(row);
-            return 1;
-        }
-        row = step(policy, row, byte);
+    #[inline(always)]
+    fn name(self) -> u64 {
+        Place::name(self)
     }
-    naming.row = u32::from(row);
-    0
-}
 
-/// Steps the automaton of the policy in a slot with `/` and a name, given by its address.
-///
-/// A global function: the verifier looks at it once, and not again for every way that leads
-/// here. Such a function takes and returns numbers only.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn walk_name(slot: u32, row: u32, address: u64) -> u32 {
-    let Some(policy) = POLICIES.get(slot) else {
-        return u32::from(DEAD);
-    };
-    steps(slot, step(policy, row as u16, b'/'), address)
-}
-
-/// Steps the automaton of the policy in a slot, from where sockets begin, with `@` and the name
-/// of a Unix socket of the abstract name space.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn walk_abstract(slot: u32, address: u64) -> u32 {
-    let Some(policy) = POLICIES.get(slot) else {
-        return u32::from(DEAD);
-    };
-    steps(slot, step(policy, policy.socket_start, b'@'), address)
-}
-
-#[inline(always)]
-fn steps(slot: u32, row: u16, address: u64) -> u32 {
-    let mut naming = Naming {
-        address,
-        slot,
-        row: forget(u32::from(row)),
-    };
-    // SAFETY: the function has the form that the helper calls, and what it is given outlives it.
-    unsafe {
-        bpf_loop(
-            CHUNKS,
-            step_chunk as *mut c_void,
-            (&raw mut naming).cast(),
-            0,
-        )
-    };
-    naming.row
-}
-
-/// The row at which what stands for an Internet socket ends (see [`guard_ebpf::socket`]): the
-/// address in two words and the port, all in the order of the network.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn walk_endpoint(slot: u32, low: u64, high: u64, port: u32) -> u32 {
-    let Some(policy) = POLICIES.get(slot) else {
-        return u32::from(DEAD);
-    };
-    let mut row = step(policy, policy.socket_start, b':');
-    for index in 0..18_u32 {
-        let word = match index {
-            0..8 => low,
-            8..16 => high,
-            _ => u64::from(port),
-        };
-        let byte = (word >> (index % 8 * 8)) as u8;
-        row = step(policy, row, digit(byte >> 4));
-        row = step(policy, row, digit(byte));
+    #[inline(always)]
+    fn address(self) -> u64 {
+        Place::address(self)
     }
-    u32::from(row)
-}
-
-/// The row at which what stands for another kind of socket ends: its family.
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn walk_family(slot: u32, family: u32) -> u32 {
-    let Some(policy) = POLICIES.get(slot) else {
-        return u32::from(DEAD);
-    };
-    let mut row = step(policy, policy.socket_start, b'#');
-    row = step(policy, row, digit((family >> 4) as u8));
-    u32::from(step(policy, row, digit(family as u8)))
-}
-
-/// Steps the automaton of the policy in a slot with a command name, given in two words.
-/// A global function, like [`walk_name`].
-#[unsafe(no_mangle)]
-#[inline(never)]
-extern "C" fn walk_comm(slot: u32, low: u64, high: u64) -> u32 {
-    let Some(policy) = POLICIES.get(slot) else {
-        return u32::from(DEAD);
-    };
-    let mut row = policy.name_start;
-    for index in 0..COMM_LEN as u32 {
-        let word = if index < 8 { low } else { high };
-        let byte = (word >> (index % 8 * 8)) as u8;
-        if byte == 0 {
-            break;
-        }
-        row = step(policy, row, byte);
-    }
-    u32::from(row)
 }
 
 /// One step up; stops at a node that is above itself.
@@ -254,6 +126,11 @@ unsafe extern "C" fn ascend_dentry(_: u32, node: *mut Dentry) -> i64 {
 }
 
 unsafe extern "C" fn ascend_kernfs(_: u32, node: *mut KernfsNode) -> i64 {
+    // SAFETY: the node that was given to `bpf_loop`.
+    ascend(unsafe { &mut *node })
+}
+
+unsafe extern "C" fn ascend_place(_: u32, node: *mut Place) -> i64 {
     // SAFETY: the node that was given to `bpf_loop`.
     ascend(unsafe { &mut *node })
 }
@@ -306,6 +183,11 @@ unsafe extern "C" fn descend_kernfs(level: u32, walk: *mut Walk<KernfsNode>) -> 
     descend(level, unsafe { &mut *walk })
 }
 
+unsafe extern "C" fn descend_place(level: u32, walk: *mut Walk<Place>) -> i64 {
+    // SAFETY: the walk that was given to `bpf_loop`.
+    descend(level, unsafe { &mut *walk })
+}
+
 /// The row at which the names from the top down to a leaf end. `name` is where the leaf's stands.
 #[inline(always)]
 fn walk<N: Node>(slot: u32, start: u16, name: u64, above: N, depth: u32) -> u32 {
@@ -351,6 +233,21 @@ pub fn file(slot: u32, start: u16, leaf: Entry, depth: u32) -> u32 {
     walk(slot, start, leaf.dentry.name(), leaf.directory, depth)
 }
 
+/// The row at which the path of a place ends, from the start on its file system; none where that cannot
+/// be said.
+#[inline(always)]
+pub fn place(slot: u32, leaf: Place, start: impl FnOnce(u32) -> u16) -> Option<u32> {
+    let directory = leaf.parent();
+    let mut node = directory;
+    let seen = climb(&mut node, MAX_DEPTH + 1);
+    if seen > MAX_DEPTH || directory.root() != node.address() {
+        return None;
+    }
+    let depth = seen.wrapping_sub(u32::from(directory.address() == leaf.address()));
+    let start = start(directory.device());
+    Some(walk(slot, start, leaf.name(), directory, depth))
+}
+
 /// How deep a cgroup lies. None for one that lies too deep.
 #[inline(always)]
 pub fn cgroup_depth(leaf: KernfsNode) -> Option<u32> {
@@ -367,28 +264,4 @@ pub fn cgroup_depth(leaf: KernfsNode) -> Option<u32> {
 #[inline(always)]
 pub fn cgroup(slot: u32, start: u16, leaf: KernfsNode, depth: u32) -> u32 {
     walk(slot, start, leaf.name(), leaf.up(), depth)
-}
-
-/// The row at which a command name ends.
-#[inline(always)]
-pub fn name(slot: u32, comm: [u64; COMM_LEN / 8]) -> u32 {
-    walk_comm(slot, comm[0], comm[1])
-}
-
-/// The row at which the name of a Unix socket of the abstract name space ends.
-#[inline(always)]
-pub fn abstract_name(slot: u32, address: u64) -> u32 {
-    walk_abstract(slot, address)
-}
-
-/// The row at which an Internet socket ends.
-#[inline(always)]
-pub fn endpoint(slot: u32, address: [u64; 2], port: u32) -> u32 {
-    walk_endpoint(slot, address[0], address[1], port)
-}
-
-/// The row at which a socket of another family ends.
-#[inline(always)]
-pub fn family(slot: u32, family: u32) -> u32 {
-    walk_family(slot, family)
 }
