@@ -103,6 +103,16 @@ impl Compiled {
         !self.policy.uses[kind as usize].is_empty()
     }
 
+    /// Whether a rule about an operation asks for what only some policies ask for ([`Further`]).
+    #[must_use]
+    pub fn asks_further(&self, operation: Operation) -> bool {
+        let about = self.policy.operations[operation as usize];
+        let mut kinds = Selector::EVERY.into_iter();
+        kinds.any(|kind| {
+            kind.can_be_unknown() && !self.policy.uses[kind as usize].and(about).is_empty()
+        })
+    }
+
     /// The rules that are about a process, whatever is done to it, by whomever, and whichever of them
     /// decides.
     pub fn about_process(&self, facts: &ProcessFacts) -> impl Iterator<Item = u8> {

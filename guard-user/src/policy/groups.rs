@@ -164,6 +164,14 @@ impl Reader<'_> {
     /// Where a process listens: a port, a range of them, or a mapping as in `via`.
     fn listens(&mut self, node: &Node) -> Option<SocketText> {
         match &node.value {
+            Value::Map(map) if map.is_empty() => {
+                self.mistake(
+                    node.span,
+                    "`listens` is a port such as `3000`, a range, or a mapping such as \
+                     `{ address: 127.0.0.1, port: 3000 }`",
+                );
+                None
+            }
             Value::Map(_) => self.internet_socket(node),
             _ => self.port_of_any_address(node),
         }
@@ -179,7 +187,7 @@ impl Reader<'_> {
             Err(error) => {
                 self.mistake(
                     node.span,
-                    format!("{error}. `\"*\"` stands for every session"),
+                    format!("{error} `\"*\"` stands for every session."),
                 );
                 None
             }

@@ -21,7 +21,7 @@ pub type IsLocal<'host> = &'host dyn Fn(IpAddr) -> bool;
 
 /// What a policy says of one of an event's targets, as if it were done now. `None` where the event
 /// does not tell enough: the file is not connected to its root, or lies on a file system of which
-/// nothing is known any more.
+/// nothing is known any more; or rules ask what is not told of processes.
 ///
 /// What a session made is not known from events: the decision is that on what is not its own.
 #[must_use]
@@ -38,6 +38,8 @@ pub fn decide(
         .map(|(device, path)| (*device, path.as_slice())));
     let operation = judged.operation;
     Some(match target {
+        // What a process was executed with, comes from, listens at and belongs to is not told.
+        Target::Process(_) if policy.asks_further(operation) => return None,
         Target::Process(process) => {
             let signal = judged.signal.as_deref();
             let signal = signal.map_or(Some(0), signals::number)?;
@@ -80,7 +82,6 @@ fn of_process(process: &Process, mounts: &Mounts) -> ProcessFacts {
             .cgroup
             .as_ref()
             .map_or_else(Vec::new, |cgroup| bytes("cgroup", cgroup, &process.raw)),
-        // Events do not tell.
         further: Further::default(),
     }
 }

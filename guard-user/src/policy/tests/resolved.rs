@@ -74,7 +74,13 @@ limits: { memory: 2G, swap: 0, cpu: 150% }
 groups:
   dev: [{ exe: \"~/bin/*\", user: \"${user}\" }, { name: \"\\\\~a\\\\*\" }]
   tool: [{ exe: /usr/bin/rsync }]
+  further:
+    - { command: \"node *server.js\", ancestor: \"~/bin/tmux\", session: \"*\" }
+    - { listens: [3000, \"8000-8010\"] }
+    - { listens: { address: 127.0.0.1 }, session: build }
+    - { except: [{ ancestor: /usr/bin/screen }, { listens: { address: \"::1\", port: 80 } }] }
 rules:
+  - { name: further, allow: signal, to: further }
   - { name: mine, allow: [signal], signals: [TERM, RTMIN+2, 33], to: [dev, other], because: 'it: \"is\" mine\u{202e}' }
   - { allow: delete, on: [\"${workspace}/**\", data], by: tool, at-most: { count: 5, per: 1h } }
 ")
@@ -97,6 +103,11 @@ record: everything
 limits: { memory: 2147483648, swap: 0, processes: unlimited, cpu: 150%, weight: 7 }
 
 groups:
+  further:
+    - { command: \"node *server.js\", ancestor: \"/home/alice/bin/tmux\", session: \"*\" }
+    - { listens: { port: [\"3000\", \"8000-8010\"] } }
+    - { listens: { address: [\"127.0.0.1\"] }, session: \"build\" }
+    - { except: [{ ancestor: \"/usr/bin/screen\" }, { listens: { address: [\"::1\"], port: [\"80\"] } }] }
   mine:
     - { exe: \"/home/alice/bin/*\", user: 1000 }
     - { name: \"\\\\~a\\\\*\" }
@@ -107,14 +118,18 @@ groups:
     - { exe: \"/usr/bin/rsync\" }
 
 rules:
-  # a.yaml:9
+  # a.yaml:14
+  - name: further
+    allow: [signal]
+    to: further
+  # a.yaml:15
   - name: mine
     allow: [signal]
     signals: [TERM, RTMIN+2, 33]
     to: mine
     because: \"it: \\\"is\\\" mine\\U0000202E\"
-  # a.yaml:10
-  - name: \"a.yaml:10\"
+  # a.yaml:16
+  - name: \"a.yaml:16\"
     allow: [delete]
     by: group-programs
     on:
