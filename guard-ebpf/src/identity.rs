@@ -35,7 +35,7 @@ use crate::report;
 /// Deeper cgroups do not exist by default: `cgroup.max.depth` can be set, and its default
 /// is none, but the kernel's own limit is `INT_MAX`. A process that is moved into a cgroup
 /// that lies deeper below a session's than this is not labelled.
-const CGROUP_DEPTH: u32 = 64;
+pub const CGROUP_DEPTH: u32 = 64;
 
 /// `CLONE_INTO_CGROUP` (5.7): the child would begin in another cgroup, without the session's
 /// limits.

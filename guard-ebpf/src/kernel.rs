@@ -96,6 +96,7 @@ fields! {
     SocketSock = "socket"."sk";
     SocketType = "socket"."type";
     SockCommon = "sock"."__sk_common";
+    SockCgroup = "sock"."sk_cgrp_data";
     SockProtocol = "sock"."sk_protocol";
     SockFamily = "sock_common"."skc_family";
     SockState = "sock_common"."skc_state";

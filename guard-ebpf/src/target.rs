@@ -13,11 +13,11 @@ use guard_ebpf::decision::Candidates;
 use guard_ebpf::policy::{NameKey, Policy, Selector, several};
 use guard_ebpf::session::place;
 
-use crate::access::{Process, Task, forget};
+use crate::access::{CgroupNode, Process, Task, forget};
 use crate::commands;
-use crate::identity::session_of;
+use crate::identity::{CGROUP_DEPTH, session_of};
 use crate::judge::row;
-use crate::maps::{NAMED, POLICIES, SESSIONS, STARTS};
+use crate::maps::{CGROUPS, NAMED, POLICIES, SESSIONS, STARTS};
 use crate::walk;
 
 /// Narrows down by all of it that somebody asks for.
@@ -40,8 +40,11 @@ pub fn narrow(candidates: &mut Candidates, policy: &'static Policy, slot: u32, t
         candidates.narrow(policy, Selector::Ancestor, satisfied);
     }
     if candidates.ask_for(policy, Selector::Listening) {
-        let of = task.plain_address();
-        let satisfied = Bits([listening(slot, of, 0), listening(slot, of, 1)]);
+        let (of, session) = (task.plain_address(), session_of(task));
+        let satisfied = Bits([
+            listening(slot, of, session, 0),
+            listening(slot, of, session, 1),
+        ]);
         candidates.narrow(policy, Selector::Listening, satisfied);
     }
 }
@@ -81,9 +84,11 @@ fn in_session(policy: &Policy, slot: u32, session: u32) -> Bits {
 /// What the things of one kind come to that a process has: shared with the function that the kernel
 /// calls for each of them.
 struct All {
-    /// The process that comes next, or its descriptors.
+    /// The process whose ancestor, or whose descriptors, come next.
     at: u64,
     slot: u32,
+    /// Its session; 0 for none.
+    session: u32,
     /// 1 when not everything is known.
     unknown: u32,
     fits: Bits,
@@ -93,10 +98,11 @@ struct All {
 impl All {
     /// Nothing yet.
     #[inline(always)]
-    fn of(slot: u32, at: u64) -> Self {
+    fn of(slot: u32, at: u64, session: u32) -> Self {
         Self {
             at,
             slot,
+            session,
             unknown: forget(0),
             fits: Bits::NONE,
             excepted: Bits::NONE,
@@ -161,7 +167,7 @@ extern "C" fn ancestors(slot: u32, process: u64, word: u32) -> u64 {
     let Some(policy) = POLICIES.get(slot) else {
         return 0;
     };
-    let mut all = All::of(slot, process);
+    let mut all = All::of(slot, process, 0);
     // SAFETY: the function has the form that the helper calls, and what it is given outlives it.
     unsafe {
         bpf_loop(
@@ -177,6 +183,25 @@ extern "C" fn ancestors(slot: u32, process: u64, word: u32) -> u64 {
     all.satisfied(policy, Selector::Ancestor, policy.any_ancestors, word)
 }
 
+/// Whether what was made in a cgroup counts for a process of a session, or of none (0): a socket that a
+/// session has made and handed to somebody else is nothing that this one listens with. Otherwise a
+/// session could make what a rule lets it do to those who listen reach further.
+#[inline(always)]
+fn counts(cgroup: u64, session: u32) -> bool {
+    let mut node = CgroupNode::of(cgroup);
+    for _ in 0..CGROUP_DEPTH {
+        if node.is_none() {
+            return true;
+        }
+        // SAFETY: sessions' cgroups are removed after their last process.
+        if let Some(&maker) = unsafe { CGROUPS.get(node.id()) } {
+            return maker == session;
+        }
+        node = node.parent();
+    }
+    false
+}
+
 /// Adds what a process listens at with one of its descriptors.
 unsafe extern "C" fn add_listening(index: u32, all: *mut All) -> i64 {
     // SAFETY: what was given to `bpf_loop`.
@@ -188,7 +213,9 @@ unsafe extern "C" fn add_listening(index: u32, all: *mut All) -> i64 {
         all.unknown = 1;
         return 1;
     };
-    if let Some(sock) = descriptors.listening(index) {
+    if let Some(sock) = descriptors.listening(index)
+        && counts(sock.cgroup(), all.session)
+    {
         let (address, port) = sock.endpoint();
         all.add(walk::listening(policy, all.slot, address, port));
     }
@@ -199,11 +226,11 @@ unsafe extern "C" fn add_listening(index: u32, all: *mut All) -> i64 {
 /// [`ancestors`].
 #[unsafe(no_mangle)]
 #[inline(never)]
-extern "C" fn listening(slot: u32, process: u64, word: u32) -> u64 {
+extern "C" fn listening(slot: u32, process: u64, session: u32, word: u32) -> u64 {
     let Some(policy) = POLICIES.get(slot) else {
         return 0;
     };
-    let mut all = All::of(slot, process);
+    let mut all = All::of(slot, process, session);
     match Process::at(process).descriptors() {
         Some(descriptors) if descriptors.count <= MAX_DESCRIPTORS => {
             // SAFETY: as in `ancestors`.

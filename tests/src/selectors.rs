@@ -4,18 +4,21 @@
 use std::fs;
 use std::io::Write as _;
 use std::net::TcpListener;
+use std::os::fd::{FromRawFd as _, OwnedFd};
 use std::process::{Child, Command, Stdio};
 
 use anyhow::{Context as _, ensure};
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::libc;
+use nix::sys::socket::{getsockopt, sockopt};
 
 use crate::context::Context;
 use crate::registry::{Test, enforcing};
 use crate::support::agent::Agent;
 use crate::support::cases::{Cases, until};
 use crate::support::guard::{self, Server, guard};
+use crate::support::raw;
 
 /// All of them.
 pub const TESTS: &[Test] = &[
@@ -395,6 +398,19 @@ fn listening(_: &mut Context) -> anyhow::Result<()> {
             ("the other", with_four.pid(), true),
         ])
     });
+    cases.run(
+        "who was handed a session's listener does not listen with it",
+        || {
+            let mut other = Agent::guarded("other", 0)?;
+            let _first = handed(&mut asked.agent, 7005)?;
+            let _second = handed(&mut other, 7006)?;
+            asked.edit("{ listens: [7005, 7006] }", ALLOW)?;
+            asked.ensure_reach(&[("the test", own, false)])?;
+            // Whoever made it does.
+            let pid = pid_of("nc\0-l\0-p\x007006\0")?;
+            asked.ensure_reach(&[("the other session's", pid, true)])
+        },
+    );
     cases.run("a connection does not listen", || {
         let connected = std::net::TcpStream::connect("127.0.0.1:7002")?;
         let (accepted, _) = any.accept()?;
@@ -408,6 +424,46 @@ fn listening(_: &mut Context) -> anyhow::Result<()> {
         Ok(())
     });
     cases.finish()
+}
+
+/// A copy of the socket that a process of a session listens at a port with.
+fn handed(agent: &mut Agent, port: u16) -> anyhow::Result<TcpListener> {
+    let line = format!("nc -l -p {port} </dev/null >/dev/null 2>&1 &");
+    agent.succeed("run", &[&SHELL, &"-c", &line])?;
+    let mut found = None;
+    until(guard::PATIENCE, || {
+        found = listener(port).ok();
+        found.is_some()
+    });
+    found.with_context(|| format!("nobody listens at {port}"))
+}
+
+/// A copy of the socket that some `nc` listens at a port with.
+fn listener(port: u16) -> anyhow::Result<TcpListener> {
+    let pid = pid_of(&format!("nc\0-l\0-p\0{port}\0"))? as usize;
+    let process = raw::call(libc::SYS_pidfd_open, &[pid, 0])? as usize;
+    let copies = (0..16).filter_map(|number| {
+        let copy = raw::call(libc::SYS_pidfd_getfd, &[process, number, 0]).ok()?;
+        // SAFETY: the kernel has just made it for this process.
+        Some(unsafe { OwnedFd::from_raw_fd(copy as i32) })
+    });
+    let mut copies =
+        copies.filter(|copy| getsockopt(copy, sockopt::AcceptConn).is_ok_and(|listens| listens));
+    let copy = copies.next();
+    raw::call(libc::SYS_close, &[process])?;
+    Ok(TcpListener::from(copy.context("it does not listen yet")?))
+}
+
+/// The process that was executed with just this.
+fn pid_of(line: &str) -> anyhow::Result<i32> {
+    for entry in fs::read_dir("/proc")? {
+        let path = entry?.path();
+        if fs::read(path.join("cmdline")).is_ok_and(|found| found == line.as_bytes()) {
+            let name = path.file_name().and_then(|name| name.to_str());
+            return Ok(name.context("no pid")?.parse()?);
+        }
+    }
+    anyhow::bail!("there is no such process")
 }
 
 fn sessions(_: &mut Context) -> anyhow::Result<()> {

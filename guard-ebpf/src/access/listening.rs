@@ -102,6 +102,12 @@ impl TcpSock {
         self.common(Field::SockCookie)
     }
 
+    /// The address of the cgroup that it was made in: `struct sock_cgroup_data` begins with it (5.15).
+    #[inline(always)]
+    pub fn cgroup(self) -> u64 {
+        self.read(offset(Field::SockCgroup))
+    }
+
     /// Its address family (`AF_…`).
     #[inline(always)]
     pub fn family(self) -> u16 {

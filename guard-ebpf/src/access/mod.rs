@@ -17,7 +17,7 @@ use aya_ebpf::helpers::generated::bpf_probe_read_kernel;
 pub use file::{Entry, S_IFBLK, S_IFCHR, S_IFDIR, S_IFREG};
 use guard_ebpf::kernel::{FIELD_COUNT, Field, MAX_ARGUMENTS, POISON, PROGRAM_COUNT, ProgramId};
 pub use listening::{ONLY_IPV6, PortSockets, TcpSock, mapped, unmapped};
-pub use process::{Place, Process};
+pub use process::{CgroupNode, Place, Process};
 
 /// Where each [`Field`] lies in its structure, in bytes.
 #[unsafe(no_mangle)]

@@ -100,6 +100,36 @@ impl Descriptors {
     }
 }
 
+/// A cgroup's node in cgroupfs (`struct kernfs_node`).
+#[derive(Clone, Copy)]
+pub struct CgroupNode(u64);
+
+impl CgroupNode {
+    /// That of the cgroup at an address.
+    #[inline(always)]
+    pub fn of(cgroup: u64) -> Self {
+        Self(read(cgroup, Field::CgroupKn))
+    }
+
+    /// Whether there is none: it was the node above the root's.
+    #[inline(always)]
+    pub fn is_none(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Its number.
+    #[inline(always)]
+    pub fn id(self) -> u64 {
+        read(self.0, Field::KernfsId)
+    }
+
+    /// The node above.
+    #[inline(always)]
+    pub fn parent(self) -> Self {
+        Self(read(self.0, Field::KernfsParent))
+    }
+}
+
 /// Where a file lies (`struct dentry`).
 #[derive(Clone, Copy)]
 pub struct Place(u64);

@@ -7,7 +7,7 @@ use guard_ebpf::operation::{Facility, Operation, Verdict};
 
 use super::exit::{Exit, Failure};
 use super::output::{json, print, sentence};
-use super::under::{Nothing, Under};
+use super::under::Under;
 use crate::events::names::Named;
 use crate::explain::{self, Answer, Question, Target};
 use crate::policy::compiled::Compiled;
@@ -174,7 +174,7 @@ fn in_session(under: &Under, question: &Question) -> Result<Answer, Failure> {
 
 /// The answer for a session that could be started.
 fn under_policy(policy: &Compiled, question: &Question) -> Result<Answer, Failure> {
-    let answer = explain::answer(question, policy, &policy.rules, 0, &Nothing);
+    let answer = explain::answer(question, policy, &policy.rules, 0, &explain::Nothing);
     answer.map_err(|error| Failure::usage(sentence(&format!("{error:#}"))))
 }
 

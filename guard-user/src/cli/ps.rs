@@ -6,7 +6,7 @@ use guard_ebpf::operation::Operation;
 
 use super::exit::{Exit, Failure};
 use super::output::{json, print, sentence, table};
-use super::under::{Nothing, Under};
+use super::under::Under;
 use crate::events::text::escaped;
 use crate::explain::{self, Exposure, Owner, Signals};
 use crate::server::client::{self, Outcome, accepted, unexpected};
@@ -43,7 +43,7 @@ pub fn run(raw: &Arguments) -> Result<Exit, Failure> {
             let session = raw.under.session(&paths)?;
             ask(&paths, &Request::Processes { session })?
         }
-        Some(policy) => explain::exposures(&policy, &policy.rules, 0, &Nothing)
+        Some(policy) => explain::exposures(&policy, &policy.rules, 0, &explain::Nothing)
             .map_err(|error| Failure::guard(sentence(&format!("{error:#}"))))?,
     };
     if raw.exposed {
@@ -177,7 +177,7 @@ PID  USER  OF     MAY                         RULES    PROGRAM
     #[test]
     fn the_processes_of_this_machine_are_listed_under_a_policy() {
         let compiled = Under::of("default").policy().unwrap().unwrap();
-        let all = explain::exposures(&compiled, &compiled.rules, 0, &Nothing).unwrap();
+        let all = explain::exposures(&compiled, &compiled.rules, 0, &explain::Nothing).unwrap();
         let own = all
             .iter()
             .find(|process| process.pid == std::process::id())

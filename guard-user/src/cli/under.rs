@@ -1,12 +1,7 @@
 //! What `guard explain` and `guard ps` are asked about: a session that runs, or a policy without one.
 
-use std::os::fd::BorrowedFd;
-
-use guard_ebpf::grant::GrantKey;
-
 use super::exit::Failure;
 use super::whom::Whom;
-use crate::explain::{self, Knowledge, Whose};
 use crate::policy::compiled::Compiled;
 use crate::server::client::{self, unexpected};
 use crate::server::compiler::{Compiler as _, Subject};
@@ -87,39 +82,6 @@ fn only_one(paths: &Paths, nobody: &str) -> Result<Name, Failure> {
                 names.join(", ")
             )))
         }
-    }
-}
-
-/// Nothing is any session's own.
-pub struct Nothing;
-
-impl Knowledge for Nothing {
-    fn sessions_of(&self, pids: &[u32]) -> anyhow::Result<Vec<Option<u32>>> {
-        Ok(vec![None; pids.len()])
-    }
-
-    fn command_of(&self, pid: u32) -> Option<Vec<u8>> {
-        explain::command_of(pid)
-    }
-
-    fn whose(&self, _: BorrowedFd<'_>) -> anyhow::Result<Whose> {
-        Ok(Whose::Nobody)
-    }
-
-    fn is_guard(&self, _: u32) -> bool {
-        false
-    }
-
-    fn has_exceeded(&self, _: u32, _: u8) -> bool {
-        false
-    }
-
-    fn granted(&self, _: u32) -> Vec<GrantKey> {
-        Vec::new()
-    }
-
-    fn name(&self, session: u32) -> String {
-        format!("#{session}")
     }
 }
 

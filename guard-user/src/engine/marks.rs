@@ -47,6 +47,12 @@ impl Engine {
             .context("the session's socket cannot be marked")
     }
 
+    /// The session that has made a socket; none for others.
+    pub fn maker_of(&self, socket: BorrowedFd<'_>) -> Option<u32> {
+        let map = MapData::from_pin(load::pin_directory().join("SOCKETS")).ok()?;
+        storage::get(map.fd().as_fd(), socket, 0_u32).ok()?
+    }
+
     /// Whose own a file is.
     pub fn whose(&self, file: BorrowedFd<'_>) -> Result<Whose> {
         let map = MapData::from_pin(load::pin_directory().join("INODES"))

@@ -94,14 +94,7 @@ pub fn exposures(
         if process.executable.is_none() && facts::is_kernels(pid) {
             continue;
         }
-        let facts = further::with(
-            process.facts,
-            pid,
-            policy,
-            &mounts,
-            || known.command_of(pid),
-            label.map(|label| known.name(label)),
-        );
+        let facts = further::with(process.facts, pid, policy, &mounts, known, label);
         let is_own = label == Some(session);
         let is_guard = known.is_guard(pid);
         let subject = Subject::Process(pid, process.start);

@@ -13,8 +13,8 @@ use anyhow::{Context as _, Result, anyhow};
 use guard_ebpf::operation::{Facility, Operation};
 use guard_ebpf::places::{self, magic};
 
-use super::further;
 use super::grantable::Subject;
+use super::{Nothing, further};
 use crate::events::text::escaped;
 use crate::policy::compiled::Compiled;
 use crate::policy::evaluate::{FileFacts, Further, ProcessFacts};
@@ -102,8 +102,7 @@ pub fn processes(policy: &Compiled) -> Vec<ProcessFacts> {
     let pids = processes::pids().into_iter();
     let facts = pids.filter_map(|pid| {
         let facts = process(&mounts, pid).ok()?.facts;
-        let command = || further::command(pid);
-        Some(further::with(facts, pid, policy, &mounts, command, None))
+        Some(further::with(facts, pid, policy, &mounts, &Nothing, None))
     });
     facts.collect()
 }

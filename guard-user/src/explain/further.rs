@@ -10,6 +10,7 @@ use guard_ebpf::policy::Selector;
 use nix::sys::socket::{SockaddrStorage, getsockname, getsockopt, sockopt};
 use nix::unistd::Pid;
 
+use super::Knowledge;
 use super::facts::place;
 use crate::policy::compiled::Compiled;
 use crate::policy::evaluate::{Further, ProcessFacts};
@@ -17,26 +18,27 @@ use crate::session::raw::{pidfd_getfd, pidfd_open};
 use crate::system::mounts::Mounts;
 use crate::system::processes;
 
-/// A process with what a policy asks for. `command` says what it was executed with, `session` is the
-/// name of its session.
+/// A process with what a policy asks for. `session` is its session.
 pub fn with(
     facts: ProcessFacts,
     pid: u32,
     policy: &Compiled,
     mounts: &Mounts,
-    command: impl FnOnce() -> Option<Vec<u8>>,
-    session: Option<String>,
+    known: &dyn Knowledge,
+    session: Option<u32>,
 ) -> ProcessFacts {
     let asks_for = |kind| policy.asks_for(kind);
     let further = Further {
-        command: asks_for(Selector::Command).then(command).flatten(),
+        command: asks_for(Selector::Command)
+            .then(|| known.command_of(pid))
+            .flatten(),
         ancestors: asks_for(Selector::Ancestor)
             .then(|| ancestors(mounts, pid))
             .flatten(),
         listens: asks_for(Selector::Listening)
-            .then(|| listens(pid))
+            .then(|| listens(pid, session, known))
             .flatten(),
-        session,
+        session: session.map(|session| known.name(session)),
     };
     ProcessFacts { further, ..facts }
 }
@@ -67,8 +69,9 @@ fn ancestors(mounts: &Mounts, pid: u32) -> Option<Vec<(u32, Vec<u8>)>> {
 }
 
 /// Where a process listens for TCP connections. Its sockets are asked themselves: lists of sockets do
-/// not have those of other network namespaces, nor all of Multipath TCP.
-fn listens(pid: u32) -> Option<Vec<(IpAddr, u16)>> {
+/// not have those of other network namespaces, nor all of Multipath TCP. What another session has made and
+/// handed to it does not count.
+fn listens(pid: u32, session: Option<u32>, known: &dyn Knowledge) -> Option<Vec<(IpAddr, u16)>> {
     let process = pidfd_open(Pid::from_raw(i32::try_from(pid).ok()?)).ok()?;
     let mut all = Vec::new();
     let mut count = 0;
@@ -87,7 +90,9 @@ fn listens(pid: u32) -> Option<Vec<(IpAddr, u16)>> {
             // It may have been closed meanwhile.
             continue;
         };
+        let maker = known.maker_of(socket.as_fd());
         if getsockopt(&socket, sockopt::AcceptConn).is_ok_and(|listens| listens)
+            && (maker.is_none() || maker == session)
             && let Ok(name) = getsockname::<SockaddrStorage>(socket.as_raw_fd())
         {
             let four = name.as_sockaddr_in();
@@ -102,6 +107,7 @@ fn listens(pid: u32) -> Option<Vec<(IpAddr, u16)>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::explain::Nothing;
 
     #[test]
     fn a_process_is_known_by_what_it_comes_from_and_listens_at() {
@@ -112,10 +118,10 @@ mod tests {
         assert!(command(u32::MAX).is_none() && ancestors(&mounts, u32::MAX).is_none());
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let all = listens(own).unwrap();
+        let all = listens(own, None, &Nothing).unwrap();
         assert!(all.contains(&(address.ip(), address.port())), "{all:?}");
         drop(listener);
-        let all = listens(own).unwrap();
+        let all = listens(own, None, &Nothing).unwrap();
         assert!(!all.contains(&(address.ip(), address.port())), "{all:?}");
     }
 }

@@ -6,6 +6,8 @@ use std::os::fd::BorrowedFd;
 use anyhow::Result;
 use guard_ebpf::grant::GrantKey;
 
+use super::further;
+
 /// Whose own a file is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Whose {
@@ -31,6 +33,8 @@ pub trait Knowledge {
     fn command_of(&self, pid: u32) -> Option<Vec<u8>>;
     /// Whose own a file is, by a descriptor of it (`O_PATH` will do).
     fn whose(&self, file: BorrowedFd<'_>) -> Result<Whose>;
+    /// The session that has made a socket; none for others.
+    fn maker_of(&self, socket: BorrowedFd<'_>) -> Option<u32>;
     /// Whether a process is one of guard's.
     fn is_guard(&self, pid: u32) -> bool;
     /// Whether a session has exceeded one of its policy's limits.
@@ -39,4 +43,41 @@ pub trait Knowledge {
     fn granted(&self, session: u32) -> Vec<GrantKey>;
     /// What a session is called.
     fn name(&self, session: u32) -> String;
+}
+
+/// Nothing is any session's own.
+pub struct Nothing;
+
+impl Knowledge for Nothing {
+    fn sessions_of(&self, pids: &[u32]) -> Result<Vec<Option<u32>>> {
+        Ok(vec![None; pids.len()])
+    }
+
+    fn command_of(&self, pid: u32) -> Option<Vec<u8>> {
+        further::command(pid)
+    }
+
+    fn whose(&self, _: BorrowedFd<'_>) -> Result<Whose> {
+        Ok(Whose::Nobody)
+    }
+
+    fn maker_of(&self, _: BorrowedFd<'_>) -> Option<u32> {
+        None
+    }
+
+    fn is_guard(&self, _: u32) -> bool {
+        false
+    }
+
+    fn has_exceeded(&self, _: u32, _: u8) -> bool {
+        false
+    }
+
+    fn granted(&self, _: u32) -> Vec<GrantKey> {
+        Vec::new()
+    }
+
+    fn name(&self, session: u32) -> String {
+        format!("#{session}")
+    }
 }

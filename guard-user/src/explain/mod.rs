@@ -26,12 +26,11 @@ use crate::policy::ruleset::at_most;
 use crate::system::mounts::Mounts;
 
 pub use exposure::{Exposure, Owner, Signals, exposures};
-pub use knowledge::{Knowledge, Whose};
+pub use knowledge::{Knowledge, Nothing, Whose};
 pub use question::{Answer, Question, Target};
 
 pub use facts::processes;
 use facts::{Found, Kind};
-pub use further::command as command_of;
 use grantable::Subject;
 use told::Told;
 
@@ -201,15 +200,8 @@ impl Asked<'_> {
         } = *self.question;
         let process = facts::process(self.mounts, pid)?;
         let owner = self.known.session_of(pid)?;
-        let known = self.known;
-        let facts = further::with(
-            process.facts,
-            pid,
-            self.by.policy(),
-            self.mounts,
-            || known.command_of(pid),
-            owner.map(|owner| known.name(owner)),
-        );
+        let policy = self.by.policy();
+        let facts = further::with(process.facts, pid, policy, self.mounts, self.known, owner);
         let told = |decision, whose: String| Told {
             decision,
             operation,

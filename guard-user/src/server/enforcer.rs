@@ -74,7 +74,13 @@ pub trait Enforcer {
     fn policy_of(&self, session: u32) -> Result<Compiled>;
     /// What a process was executed with, the arguments with a space between them; none when it is not
     /// known.
-    fn command_of(&self, pid: u32) -> Option<Vec<u8>>;
+    fn command_of(&self, _pid: u32) -> Option<Vec<u8>> {
+        None
+    }
+    /// The session that has made a socket; none for others.
+    fn maker_of(&self, _socket: BorrowedFd<'_>) -> Option<u32> {
+        None
+    }
     /// Whose own a file is.
     fn whose(&self, file: BorrowedFd<'_>) -> Result<Whose>;
     /// What a session did so far.

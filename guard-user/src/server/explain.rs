@@ -66,6 +66,10 @@ impl Knowledge for Inner {
         engine.whose(file)
     }
 
+    fn maker_of(&self, socket: BorrowedFd<'_>) -> Option<u32> {
+        self.engine.as_ref()?.maker_of(socket)
+    }
+
     fn is_guard(&self, pid: u32) -> bool {
         let engine = self.engine.as_ref();
         engine.is_some_and(|engine| engine.is_protected(pid))

@@ -138,6 +138,10 @@ impl Enforcer for Engine {
         Engine::command_of(self, pid)
     }
 
+    fn maker_of(&self, socket: BorrowedFd<'_>) -> Option<u32> {
+        Engine::maker_of(self, socket)
+    }
+
     fn whose(&self, file: BorrowedFd<'_>) -> Result<Whose> {
         Engine::whose(self, file)
     }

@@ -218,10 +218,6 @@ impl Enforcer for Engine {
         compiled.cloned().context("no such policy")
     }
 
-    fn command_of(&self, _: u32) -> Option<Vec<u8>> {
-        None
-    }
-
     fn whose(&self, file: BorrowedFd<'_>) -> Result<Whose> {
         let engine = self.0.borrow();
         let inode = nix::sys::stat::fstat(file)?.st_ino;
