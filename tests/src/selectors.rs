@@ -25,6 +25,7 @@ pub const TESTS: &[Test] = &[
     enforcing("selectors::command_lines", command_lines),
     enforcing("selectors::ancestors", ancestors),
     enforcing("selectors::listening", listening),
+    enforcing("selectors::handed_on", handed_on),
     enforcing("selectors::sessions", sessions),
 ];
 
@@ -306,6 +307,62 @@ fn ancestors(_: &mut Context) -> anyhow::Result<()> {
     cases.finish()
 }
 
+/// Groups, rules about them, and which of those that listen at an address of IPv4, at every address, at
+/// one of IPv6, nowhere, and at all of them can be signalled then.
+const LISTENING: [(&str, &str, [bool; 5]); 11] = [
+    (
+        "{ listens: 7001 }",
+        ALLOW,
+        [true, false, false, false, true],
+    ),
+    (
+        "{ listens: \"7002-7010\" }",
+        ALLOW,
+        [false, true, true, false, true],
+    ),
+    (
+        "{ listens: [7001, 7003] }",
+        ALLOW,
+        [true, false, true, false, true],
+    ),
+    (
+        "{ listens: { address: 127.0.0.1 } }",
+        ALLOW,
+        [true, false, false, false, true],
+    ),
+    (
+        "{ listens: { address: \"::1\", port: 7003 } }",
+        ALLOW,
+        [false, false, true, false, true],
+    ),
+    (
+        "{ listens: { address: \"::1\", port: 7001 } }",
+        ALLOW,
+        [false; 5],
+    ),
+    (
+        "{ listens: { address: 0.0.0.0, port: 7002 } }",
+        ALLOW,
+        [false, true, false, false, true],
+    ),
+    (
+        "{ listens: 7001 }",
+        ALLOW_OTHERS,
+        [false, true, true, true, false],
+    ),
+    ("{ listens: 7001 }", DENY, [false, true, true, true, false]),
+    (
+        "{ listens: 7001 }",
+        DENY_OTHERS,
+        [true, false, false, false, true],
+    ),
+    (
+        "{ listens: \"7001-7003\" }, { except: { listens: 7003 } }",
+        ALLOW,
+        [true, true, false, false, false],
+    ),
+];
+
 fn listening(_: &mut Context) -> anyhow::Result<()> {
     let mut cases = Cases::default();
     let _server = Server::start()?;
@@ -325,68 +382,16 @@ fn listening(_: &mut Context) -> anyhow::Result<()> {
     let with_six = listener(&six)?;
     let nowhere = Waiting::run(SHELL, "read line", &[])?;
     let own = std::process::id() as i32;
-    for (items, rules, expected) in [
-        (
-            "{ listens: 7001 }",
-            ALLOW,
-            [true, false, false, false, true],
-        ),
-        (
-            "{ listens: \"7002-7010\" }",
-            ALLOW,
-            [false, true, true, false, true],
-        ),
-        (
-            "{ listens: [7001, 7003] }",
-            ALLOW,
-            [true, false, true, false, true],
-        ),
-        (
-            "{ listens: { address: 127.0.0.1 } }",
-            ALLOW,
-            [true, false, false, false, true],
-        ),
-        (
-            "{ listens: { address: \"::1\", port: 7003 } }",
-            ALLOW,
-            [false, false, true, false, true],
-        ),
-        (
-            "{ listens: { address: \"::1\", port: 7001 } }",
-            ALLOW,
-            [false; 5],
-        ),
-        (
-            "{ listens: { address: 0.0.0.0, port: 7002 } }",
-            ALLOW,
-            [false, true, false, false, true],
-        ),
-        (
-            "{ listens: 7001 }",
-            ALLOW_OTHERS,
-            [false, true, true, true, false],
-        ),
-        ("{ listens: 7001 }", DENY, [false, true, true, true, false]),
-        (
-            "{ listens: 7001 }",
-            DENY_OTHERS,
-            [true, false, false, false, true],
-        ),
-        (
-            "{ listens: \"7001-7003\" }, { except: { listens: 7003 } }",
-            ALLOW,
-            [true, true, false, false, false],
-        ),
-    ] {
+    for (items, rules, expected) in LISTENING {
         cases.run(format_args!("{items} {rules}"), || {
             asked.edit(items, rules)?;
-            let [f, a, s, n, o] = expected;
+            let [four, any, six, none, all] = expected;
             asked.ensure_reach(&[
-                ("at an address of IPv4", with_four.pid(), f),
-                ("at every address", with_any.pid(), a),
-                ("at an address of IPv6", with_six.pid(), s),
-                ("nowhere", nowhere.pid(), n),
-                ("at all of them", own, o),
+                ("at an address of IPv4", with_four.pid(), four),
+                ("at every address", with_any.pid(), any),
+                ("at an address of IPv6", with_six.pid(), six),
+                ("nowhere", nowhere.pid(), none),
+                ("at all of them", own, all),
             ])
         });
     }
@@ -398,19 +403,6 @@ fn listening(_: &mut Context) -> anyhow::Result<()> {
             ("the other", with_four.pid(), true),
         ])
     });
-    cases.run(
-        "who was handed a session's listener does not listen with it",
-        || {
-            let mut other = Agent::guarded("other", 0)?;
-            let _first = handed(&mut asked.agent, 7005)?;
-            let _second = handed(&mut other, 7006)?;
-            asked.edit("{ listens: [7005, 7006] }", ALLOW)?;
-            asked.ensure_reach(&[("the test", own, false)])?;
-            // Whoever made it does.
-            let pid = pid_of("nc\0-l\0-p\x007006\0")?;
-            asked.ensure_reach(&[("the other session's", pid, true)])
-        },
-    );
     cases.run("a connection does not listen", || {
         let connected = std::net::TcpStream::connect("127.0.0.1:7002")?;
         let (accepted, _) = any.accept()?;
@@ -423,6 +415,27 @@ fn listening(_: &mut Context) -> anyhow::Result<()> {
         drop((connected, accepted));
         Ok(())
     });
+    cases.finish()
+}
+
+fn handed_on(_: &mut Context) -> anyhow::Result<()> {
+    let mut cases = Cases::default();
+    let _server = Server::start()?;
+    let mut asked = Asked::new("handing")?;
+    cases.run(
+        "who was handed a session's listener does not listen with it",
+        || {
+            let own = std::process::id() as i32;
+            let mut other = Agent::guarded("other", 0)?;
+            let _first = handed(&mut asked.agent, 7005)?;
+            let _second = handed(&mut other, 7006)?;
+            asked.edit("{ listens: [7005, 7006] }", ALLOW)?;
+            asked.ensure_reach(&[("the test", own, false)])?;
+            // Whoever made it does.
+            let pid = pid_of("nc\0-l\0-p\x007006\0")?;
+            asked.ensure_reach(&[("the other session's", pid, true)])
+        },
+    );
     cases.finish()
 }
 

@@ -127,8 +127,9 @@ fn from_proc(text: &[u8]) -> Option<Command> {
     if text.len() + usize::from(!is_ended) <= COMMAND_LEN {
         // One that wrote over its arguments may have left no NUL at the end.
         command.length += u32::from(!is_ended);
-        let ends = command.text[..command.length as usize].iter();
-        command.arguments = ends.filter(|byte| **byte == 0).count() as u32;
+        let arguments = command.text[..command.length as usize].split(|&byte| byte == 0);
+        // Behind the last NUL stands nothing.
+        command.arguments = arguments.count() as u32 - 1;
     }
     Some(command)
 }

@@ -319,7 +319,7 @@ impl Compiler<'_> {
         let satisfied = |uid: Option<u32>| that_hold(&users, |users| users.hold(uid));
         self.policy.other_users = satisfied(None);
         let sessions = std::mem::take(&mut self.sessions);
-        let names: BTreeSet<u64> = sessions.values().flat_map(Sessions::named).collect();
+        let asked_for: BTreeSet<u64> = sessions.values().flat_map(Sessions::named).collect();
         let of = |member: Member| that_hold(&sessions, |sessions| sessions.hold(member));
         self.policy.other_sessions = of(Member::Other);
         self.policy.no_session = of(Member::Nobody);
@@ -375,7 +375,7 @@ impl Compiler<'_> {
                 .into_iter()
                 .map(|uid| (uid, satisfied(Some(uid))))
                 .collect(),
-            sessions: names
+            sessions: asked_for
                 .into_iter()
                 .map(|name| (name, of(Member::Of(name))))
                 .collect(),

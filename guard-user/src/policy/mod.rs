@@ -30,6 +30,7 @@ pub mod resolved;
 mod rules;
 pub mod ruleset;
 pub mod schema;
+mod schema_cases;
 mod scope;
 mod shapes;
 pub mod show;

@@ -10,7 +10,7 @@ use serde_yaml::options::DuplicateKeyPolicy;
 use super::*;
 use crate::policy::schema;
 use crate::policy::shapes::Key;
-use crate::policy::{at_most, cases, groups, limits, parse, presets, rules, sockets};
+use crate::policy::{at_most, cases, groups, limits, parse, presets, rules, schema_cases, sockets};
 
 /// A YAML text as editors see it.
 fn json(text: &str) -> Value {
@@ -203,9 +203,9 @@ fn the_keys_are_those_of_the_reader() {
         ("socket", &sockets::SOCKET, schema::socket_keys()),
         ("limits", &limits::LIMITS, schema::limits()),
         ("at-most", &at_most::KEYS, schema::at_most()),
-        ("test", &cases::CASE, schema::case()),
-        ("given", &cases::GIVEN, schema::given()),
-        ("process", &cases::PROCESS, schema::process()),
+        ("test", &cases::CASE, schema_cases::case()),
+        ("given", &cases::GIVEN, schema_cases::given()),
+        ("process", &cases::PROCESS, schema_cases::process()),
     ];
     for (what, reader, keys) in tables {
         let reader: BTreeSet<&str> = reader.iter().copied().collect();
