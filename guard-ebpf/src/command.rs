@@ -28,7 +28,7 @@ impl Command {
     };
 
     /// One in a form that can be matched: the arguments with a space between them, without those that
-    /// are empty. None when it is cut. (The programs do the same, `guard-ebpf/src/walk.rs`.)
+    /// are empty. None when it is cut. (The programs do the same, `guard-ebpf/src/walk/text.rs`.)
     pub fn joined(&self) -> Option<impl Iterator<Item = u8> + '_> {
         let text = self.text.get(..self.length as usize)?;
         let mut ends = text.iter().enumerate().filter(|(_, byte)| **byte == 0);

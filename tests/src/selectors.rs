@@ -14,7 +14,7 @@ use nix::libc;
 use nix::sys::socket::{getsockopt, sockopt};
 
 use crate::context::Context;
-use crate::registry::{Test, enforcing};
+use crate::registry::{Test, few};
 use crate::support::agent::Agent;
 use crate::support::cases::{Cases, until};
 use crate::support::guard::{self, Server, guard};
@@ -22,11 +22,11 @@ use crate::support::raw;
 
 /// All of them.
 pub const TESTS: &[Test] = &[
-    enforcing("selectors::command_lines", command_lines),
-    enforcing("selectors::ancestors", ancestors),
-    enforcing("selectors::listening", listening),
-    enforcing("selectors::handed_on", handed_on),
-    enforcing("selectors::sessions", sessions),
+    few("selectors::command_lines", command_lines),
+    few("selectors::ancestors", ancestors),
+    few("selectors::listening", listening),
+    few("selectors::handed_on", handed_on),
+    few("selectors::sessions", sessions),
 ];
 
 /// A process that waits for its input.
