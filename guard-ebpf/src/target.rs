@@ -188,18 +188,47 @@ extern "C" fn ancestors(slot: u32, process: u64, word: u32) -> u64 {
 /// session could make what a rule lets it do to those who listen reach further.
 #[inline(always)]
 fn counts(cgroup: u64, session: u32) -> bool {
-    let mut node = CgroupNode::of(cgroup);
-    for _ in 0..CGROUP_DEPTH {
-        if node.is_none() {
-            return true;
-        }
-        // SAFETY: sessions' cgroups are removed after their last process.
-        if let Some(&maker) = unsafe { CGROUPS.get(node.id()) } {
-            return maker == session;
-        }
-        node = node.parent();
+    let mut climb = Climb {
+        node: CgroupNode::of(cgroup),
+        maker: forget(0),
+    };
+    // SAFETY: as in `ancestors`.
+    unsafe {
+        bpf_loop(
+            CGROUP_DEPTH,
+            climb_cgroup as *mut c_void,
+            (&raw mut climb).cast(),
+            0,
+        )
+    };
+    if climb.maker == 0 {
+        climb.node.is_none()
+    } else {
+        climb.maker == session
     }
-    false
+}
+
+/// A way up from a cgroup: shared with the function that the kernel calls for each step.
+struct Climb {
+    node: CgroupNode,
+    /// The session whose cgroup it is, once one is found.
+    maker: u32,
+}
+
+/// One step up; stops at a session's cgroup, and above the root.
+unsafe extern "C" fn climb_cgroup(_: u32, climb: *mut Climb) -> i64 {
+    // SAFETY: what was given to `bpf_loop`.
+    let climb = unsafe { &mut *climb };
+    if climb.node.is_none() {
+        return 1;
+    }
+    // SAFETY: sessions' cgroups are removed after their last process.
+    if let Some(&maker) = unsafe { CGROUPS.get(climb.node.id()) } {
+        climb.maker = maker;
+        return 1;
+    }
+    climb.node = climb.node.parent();
+    0
 }
 
 /// Adds what a process listens at with one of its descriptors.

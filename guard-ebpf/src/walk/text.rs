@@ -178,32 +178,30 @@ struct Line {
     started: u32,
 }
 
-/// Steps the automaton with a few bytes of a command line; stops behind the last argument. (The same
-/// in words that are easier to read: [`Command::joined`].)
-unsafe extern "C" fn step_line(chunk: u32, line: *mut Line) -> i64 {
+/// Steps the automaton with a byte of a command line; stops behind the last argument. (The same in
+/// words that are easier to read: [`Command::joined`].) One at a time: hardly any policy asks, and every
+/// program that can be asked has to be verified.
+unsafe extern "C" fn step_line(index: u32, line: *mut Line) -> i64 {
     // SAFETY: what was given to `bpf_loop`.
     let line = unsafe { &mut *line };
     let Some(policy) = POLICIES.get(line.slot) else {
         return 1;
     };
-    let word = untyped((line.text + u64::from(chunk) * CHUNK as u64) as *const u8);
-    for index in 0..CHUNK as u32 {
-        if line.arguments == 0 || chunk * CHUNK as u32 + index >= line.length {
-            return 1;
-        }
-        let byte = (word >> (index * 8)) as u8;
-        if byte == 0 {
-            line.arguments -= 1;
-            line.between = line.started;
-        } else {
-            if line.between != 0 {
-                line.between = 0;
-                line.row = step(policy, line.row as u16, b' ').into();
-            }
-            line.started = 1;
-            line.row = step(policy, line.row as u16, byte).into();
-        }
+    if line.arguments == 0 || index >= line.length {
+        return 1;
     }
+    let byte = untyped((line.text + u64::from(index)) as *const u8) as u8;
+    if byte == 0 {
+        line.arguments -= 1;
+        line.between = line.started;
+        return 0;
+    }
+    if line.between != 0 {
+        line.row = step(policy, line.row as u16, b' ').into();
+    }
+    line.between = 0;
+    line.started = 1;
+    line.row = step(policy, line.row as u16, byte).into();
     0
 }
 
@@ -231,7 +229,7 @@ extern "C" fn walk_command(slot: u32, command: u64) -> u32 {
     // SAFETY: the function has the form that the helper calls, and what it is given outlives it.
     unsafe {
         bpf_loop(
-            (COMMAND_LEN / CHUNK) as u32,
+            COMMAND_LEN as u32,
             step_line as *mut c_void,
             (&raw mut line).cast(),
             0,
