@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::ensure;
+use anyhow::{Context as _, ensure};
 use nix::errno::Errno;
 use nix::libc::{self, SIGCONT, SIGWINCH};
 
@@ -16,8 +16,10 @@ const ROUNDS: usize = 100;
 /// may be changed, one whose mode may not, and the file that ends it. Returns how many operations of
 /// either kind there were.
 pub fn attempt(name: &str, words: &Words<'_>) -> anyhow::Result<Option<Attempt>> {
-    if name != "hammer" {
-        return Ok(None);
+    match name {
+        "hammer" => {}
+        "hammer-files" => return files(words).map(Some),
+        _ => return Ok(None),
     }
     let pid = words.word(0)?;
     let (permitted, forbidden) = (raw::c_string(words.text(1)?), raw::c_string(words.text(2)?));
@@ -48,4 +50,41 @@ pub fn attempt(name: &str, words: &Words<'_>) -> anyhow::Result<Option<Attempt>>
         }
     }
     Ok(Some(Ok(done)))
+}
+
+/// Changes of the mode of files, and opening files to be written, until a file appears. Takes that file, a
+/// directory, and files there, each with whether changing its mode is `permitted` or `forbidden`, or whether it
+/// is `opened`, which may be either. Returns how many rounds there were.
+fn files(words: &Words<'_>) -> anyhow::Result<Attempt> {
+    let end = Path::new(words.text(0)?);
+    let mut files = Vec::new();
+    for word in &words.0[2..] {
+        let (kind, name) = word.split_once(':').context("a file without a kind")?;
+        let path = format!("{}/{name}", words.text(1)?);
+        files.push((kind, raw::c_string(&path), word));
+    }
+    let mut done = 0;
+    while !end.exists() {
+        for _ in 0..ROUNDS {
+            for (kind, path, word) in &files {
+                let path = path.as_ptr() as usize;
+                if *kind == "opened" {
+                    let flags = libc::O_WRONLY as usize;
+                    match call(libc::SYS_openat, &[libc::AT_FDCWD as usize, path, flags]) {
+                        Ok(descriptor) => drop(call(libc::SYS_close, &[descriptor])),
+                        answer => ensure!(answer == Err(Errno::EPERM), "{word}: {answer:?}"),
+                    }
+                    continue;
+                }
+                let answer = call(libc::SYS_chmod, &[path, 0o644]);
+                let expected = match *kind {
+                    "permitted" => Ok(0),
+                    _ => Err(Errno::EPERM),
+                };
+                ensure!(answer == expected, "after {done}: {word}: {answer:?}");
+            }
+            done += 1;
+        }
+    }
+    Ok(Ok(done))
 }
